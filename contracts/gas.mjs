@@ -1,0 +1,219 @@
+// Measures the gas of every call on ganache at the Istanbul level, and writes, or with --check compares, snapshots/gas.json.
+//
+// Not on anvil or forge: below Berlin they charge a storage write 2,100 too little. Everything that a call's gas depends on is
+// fixed here (accounts, salts, times in records), so equality is exact; a fall must be committed as well as a rise.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Interface, TypedDataEncoder, Wallet, concat, id as keccakText, keccak256 } from 'ethers';
+import ganache from 'ganache';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const SNAPSHOT = path.join(here, 'snapshots', 'gas.json');
+const artifact = JSON.parse(readFileSync(path.join(here, 'abi', 'ProofOfExecution.json'), 'utf8'));
+const abi = new Interface(artifact.abi);
+
+const CHAIN_ID = 8995;
+const START = 1_800_000_000;
+const PRICE = 10n ** 18n;
+const BOND = 10n ** 17n;
+// A TDX quote, and a sealed secret with a post-quantum recipient.
+const EVIDENCE_BYTES = 5_000;
+const SEALED_BYTES = 1_535;
+// The contract takes no secret without a sealed part.
+const LEAST_SEALED_BYTES = 1;
+
+const [OWNER, PROCESSOR, SECOND] = ['owner', 'processor', 'second processor'].map((name) => new Wallet(keccakText(name)));
+const ENCLAVE = new Wallet(keccakText('enclave'));
+
+// The record types of the specification, written out a second time: the contract must agree with them to accept a call.
+const TYPES = {
+  Request:
+    'address owner,address processor,uint96 price,bytes32 image,bytes32[] inputs,bytes32 terms,bytes32 metadata,bytes32 policy,' +
+    'uint16 kinds,uint32 cpuMillis,uint32 memoryMib,uint32 diskMib,uint32 timeLimit,uint64 matchBy,uint32 approveWithin,' +
+    'uint32 proveWithin,bytes32 salt',
+  Receipt:
+    'bytes32 task,address enclave,uint8 outcome,uint32 exitCode,bytes32 results,bytes32 report,uint64 cpuMicros,' +
+    'uint64 wallMicros,uint64 memoryPeak',
+  ArchivedReceipt: 'bytes32 receipt,bytes32 archive',
+  Release: 'bytes32 task,address enclave,bytes32 secretHash',
+};
+
+const chain = ganache.provider({
+  chain: { chainId: CHAIN_ID, hardfork: 'istanbul', time: new Date(START * 1000) },
+  logging: { quiet: true },
+  miner: { defaultGasPrice: 0 },
+  wallet: { accounts: [OWNER, PROCESSOR, SECOND].map(({ privateKey }) => ({ secretKey: privateKey, balance: `0x${(10n ** 21n).toString(16)}` })) },
+});
+
+try {
+  await main();
+} finally {
+  await chain.disconnect();
+}
+
+async function main() {
+  const measured = await measure();
+  const text = `${JSON.stringify(measured, null, 2)}\n`;
+  console.log(text);
+  if (!process.argv.slice(2).includes('--check')) {
+    mkdirSync(path.dirname(SNAPSHOT), { recursive: true });
+    writeFileSync(SNAPSHOT, text);
+  } else if (!existsSync(SNAPSHOT) || readFileSync(SNAPSHOT, 'utf8') !== text) {
+    fail('snapshots/gas.json differs from what was measured; if the change is meant, run: npm run gas');
+  }
+}
+
+async function measure() {
+  const deployed = await send(OWNER, { data: artifact.bytecode });
+  const to = deployed.contractAddress;
+  const call = async (from, name, args, value = 0n) =>
+    Number((await send(from, { to, value: hex(value), data: abi.encodeFunctionData(name, args) })).gasUsed);
+
+  const bare = await lifecycle(to, call, PROCESSOR, 'bare', 0, LEAST_SEALED_BYTES);
+  const again = await lifecycle(to, call, PROCESSOR, 'credit not zero before', 0, LEAST_SEALED_BYTES);
+  const full = await lifecycle(to, call, SECOND, 'full', EVIDENCE_BYTES, SEALED_BYTES);
+  const bytes = { evidence: EVIDENCE_BYTES, sealed: SEALED_BYTES };
+  return {
+    about: 'gas used by each transaction, refunds taken off, at Istanbul prices; one input per request',
+    deployment: Number(deployed.gasUsed),
+    deployedBytes: artifact.deployedBytecode.length / 2 - 1,
+    lifecycle: { bare, bareWithEarlierCredit: again, full: { bytes, ...full } },
+    otherCalls: await otherCalls(to, call),
+  };
+}
+
+async function lifecycle(to, call, processor, name, evidenceBytes, sealedBytes) {
+  const record = request(name);
+  const terms = offer(processor, name);
+  const task = idOf(to, 'Request', record);
+  const receipt = {
+    task,
+    enclave: ENCLAVE.address,
+    outcome: 0,
+    exitCode: 0,
+    results: digest(name, 'results'),
+    report: digest(name, 'report'),
+    cpuMicros: 123_456_789,
+    wallMicros: 234_567_890,
+    memoryPeak: 345_678_901,
+  };
+  const archive = digest(name, 'archive');
+  const signed = idOf(to, 'ArchivedReceipt', { receipt: idOf(to, 'Receipt', receipt), archive });
+  const signature = ENCLAVE.signingKey.sign(signed).serialized;
+
+  const used = {
+    request: await call(OWNER, 'request', [record], PRICE),
+    offer: await call(processor, 'offer', [terms]),
+    matchTask: await call(processor, 'matchTask', [record, terms, ENCLAVE.address, noise(name, evidenceBytes)], BOND),
+    approve: await call(OWNER, 'approve', [task, ENCLAVE.address, secret(to, task, noise(name, sealedBytes))]),
+    prove: await call(OWNER, 'prove', [receipt, archive, signature]),
+  };
+  return { ...used, total: Object.values(used).reduce((sum, gas) => sum + gas) };
+}
+
+async function otherCalls(to, call) {
+  const terms = offer(PROCESSOR, 'others');
+  await call(PROCESSOR, 'offer', [terms]);
+  const post = async (name) => {
+    const record = request(name);
+    await call(OWNER, 'request', [record], PRICE);
+    return { record, task: idOf(to, 'Request', record) };
+  };
+  const match = ({ record }) => call(PROCESSOR, 'matchTask', [record, terms, ENCLAVE.address, '0x'], BOND);
+
+  const rejected = await post('rejected');
+  await match(rejected);
+  const reject = await call(OWNER, 'reject', [rejected.record, 1]);
+  const cancel = await call(OWNER, 'cancel', [rejected.task]);
+  const [requested, matched, approved] = [await post('late request'), await post('late approval'), await post('late receipt')];
+  await match(matched);
+  await match(approved);
+  await call(OWNER, 'approve', [approved.task, ENCLAVE.address, secret(to, approved.task, '0x01')]);
+  await chain.request({ method: 'evm_increaseTime', params: [2 * 86_400] });
+  return {
+    reject,
+    cancel,
+    expireRequested: await call(OWNER, 'expire', [requested.task]),
+    expireMatched: await call(OWNER, 'expire', [matched.task]),
+    expireApproved: await call(OWNER, 'expire', [approved.task]),
+    withdraw: await call(PROCESSOR, 'withdraw', []),
+    withdrawOffer: await call(PROCESSOR, 'withdrawOffer', [terms]),
+  };
+}
+
+async function send(from, transaction) {
+  const params = [{ from: from.address.toLowerCase(), gas: hex(6_000_000), gasPrice: '0x0', ...transaction }];
+  const hash = await chain.request({ method: 'eth_sendTransaction', params });
+  const receipt = await chain.request({ method: 'eth_getTransactionReceipt', params: [hash] });
+  if (receipt.status !== '0x1') fail('a transaction was reverted');
+  return receipt;
+}
+
+function request(name) {
+  return {
+    owner: OWNER.address,
+    processor: `0x${'0'.repeat(40)}`,
+    price: PRICE,
+    image: digest(name, 'image'),
+    inputs: [digest(name, 'input')],
+    terms: digest(name, 'terms'),
+    metadata: digest(name, 'metadata'),
+    policy: digest(name, 'policy'),
+    kinds: 6,
+    cpuMillis: 4_000,
+    memoryMib: 16_384,
+    diskMib: 65_536,
+    timeLimit: 3_600,
+    matchBy: START + 86_400,
+    approveWithin: 3_600,
+    proveWithin: 7_200,
+    salt: digest(name, 'request salt'),
+  };
+}
+
+function offer({ address }, name) {
+  return {
+    processor: address,
+    kinds: 2,
+    cpuMillis: 64_000,
+    memoryMib: 262_144,
+    diskMib: 1_048_576,
+    timeLimit: 604_800,
+    pricePerSecond: PRICE / 7_200n,
+    bond: BOND,
+    validUntil: START + 30 * 86_400,
+    salt: digest(name, 'offer salt'),
+  };
+}
+
+// The owner's signature, and the sealed bytes.
+function secret(to, task, sealed) {
+  const release = idOf(to, 'Release', { task, enclave: ENCLAVE.address, secretHash: keccak256(sealed) });
+  return concat([OWNER.signingKey.sign(release).serialized, sealed]);
+}
+
+function idOf(verifyingContract, type, record) {
+  const domain = { name: 'ProofOfExecution', version: '1', chainId: CHAIN_ID, verifyingContract };
+  const members = TYPES[type].split(',').map((field) => field.split(' '));
+  return TypedDataEncoder.hash(domain, { [type]: members.map(([kind, name]) => ({ name, type: kind })) }, record);
+}
+
+function digest(name, part) {
+  return keccakText(`${name}: ${part}`);
+}
+
+// Bytes that look like evidence and ciphertext: hardly any is zero.
+function noise(name, length) {
+  let text = '';
+  for (let block = 0; text.length < 2 * length; block += 1) text += digest(name, `noise ${block}`).slice(2);
+  return `0x${text.slice(0, 2 * length)}`;
+}
+
+function hex(number) {
+  return `0x${number.toString(16)}`;
+}
+
+function fail(message) {
+  throw new Error(message);
+}
