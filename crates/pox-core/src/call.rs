@@ -1,0 +1,118 @@
+//! The contract's calls as they travel: wire records, unchecked.
+
+use crate::abi;
+use crate::abi::IProofOfExecution::{self as wire, IProofOfExecutionCalls as Wire};
+use crate::id::{Archive, TaskId};
+use alloy_primitives::{Address, Bytes};
+use alloy_sol_types::SolInterface;
+
+/// One call that changes the contract's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// Posts a request.
+    Request(abi::Request),
+    /// Posts an offer.
+    Offer(abi::Offer),
+    /// Ends an offer.
+    WithdrawOffer(abi::Offer),
+    /// Joins a request and an offer.
+    MatchTask {
+        /// The task's request.
+        record: abi::Request,
+        /// The offer.
+        terms: abi::Offer,
+        /// The enclave's account.
+        enclave: Address,
+        /// The enclave's key evidence.
+        evidence: Bytes,
+    },
+    /// Refuses the evidence.
+    Reject {
+        /// The task's request.
+        record: abi::Request,
+        /// Why, by spec §9.4.
+        reason: u8,
+    },
+    /// Releases the secret.
+    Approve {
+        /// The task.
+        task: TaskId,
+        /// The enclave.
+        enclave: Address,
+        /// The signed and sealed secret.
+        secret: Bytes,
+    },
+    /// Posts the receipt.
+    Prove {
+        /// The receipt.
+        receipt: abi::Receipt,
+        /// SHA-256 of the archive.
+        archive: Archive,
+        /// The enclave's signature.
+        signature: Bytes,
+    },
+    /// Takes a request back.
+    Cancel(TaskId),
+    /// Ends a task whose deadline has passed.
+    Expire(TaskId),
+    /// Pays the caller's credit out.
+    Withdraw,
+}
+
+impl Call {
+    /// Whether money can come with it.
+    pub fn is_payable(&self) -> bool {
+        matches!(self, Self::Request(_) | Self::MatchTask { .. })
+    }
+
+    /// The transaction's input.
+    pub fn to_calldata(&self) -> Vec<u8> {
+        let call = match self.clone() {
+            Self::Request(record) => Wire::request(wire::requestCall { record }),
+            Self::Offer(record) => Wire::offer(wire::offerCall { record }),
+            Self::WithdrawOffer(record) => Wire::withdrawOffer(wire::withdrawOfferCall { record }),
+            Self::MatchTask { record, terms, enclave, evidence } => {
+                Wire::matchTask(wire::matchTaskCall { record, terms, enclave, evidence })
+            }
+            Self::Reject { record, reason } => Wire::reject(wire::rejectCall { record, reason }),
+            Self::Approve { task, enclave, secret } => {
+                Wire::approve(wire::approveCall { task: task.0, enclave, secret })
+            }
+            Self::Prove { receipt, archive, signature } => {
+                Wire::prove(wire::proveCall { receipt, archive: archive.0, signature })
+            }
+            Self::Cancel(task) => Wire::cancel(wire::cancelCall { task: task.0 }),
+            Self::Expire(task) => Wire::expire(wire::expireCall { task: task.0 }),
+            Self::Withdraw => Wire::withdraw(wire::withdrawCall {}),
+        };
+        call.abi_encode()
+    }
+
+    /// Reads a transaction's input; `None` if it is none of these calls.
+    pub fn parse(calldata: &[u8]) -> Option<Self> {
+        Some(match Wire::abi_decode(calldata).ok()? {
+            Wire::request(call) => Self::Request(call.record),
+            Wire::offer(call) => Self::Offer(call.record),
+            Wire::withdrawOffer(call) => Self::WithdrawOffer(call.record),
+            Wire::matchTask(call) => Self::MatchTask {
+                record: call.record,
+                terms: call.terms,
+                enclave: call.enclave,
+                evidence: call.evidence,
+            },
+            Wire::reject(call) => Self::Reject { record: call.record, reason: call.reason },
+            Wire::approve(call) => {
+                Self::Approve { task: TaskId(call.task), enclave: call.enclave, secret: call.secret }
+            }
+            Wire::prove(call) => Self::Prove {
+                receipt: call.receipt,
+                archive: Archive(call.archive),
+                signature: call.signature,
+            },
+            Wire::cancel(call) => Self::Cancel(TaskId(call.task)),
+            Wire::expire(call) => Self::Expire(TaskId(call.task)),
+            Wire::withdraw(_) => Self::Withdraw,
+            Wire::task(_) | Wire::isOpen(_) | Wire::credit(_) => return None,
+        })
+    }
+}

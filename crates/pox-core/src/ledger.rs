@@ -1,0 +1,237 @@
+//! The contract's whole state and behaviour in Rust, for simulations and for the differential test against its bytecode.
+//!
+//! It never decides anything for a program that serves real users: there the chain does.
+
+use crate::abi;
+use crate::call::Call;
+use crate::domain::Domain;
+use crate::event::Event;
+use crate::id::{History, OfferId, TaskId};
+use crate::record::{Amount, Offer, UnixTime};
+use crate::refusal::{Phase, Refusal};
+use crate::task::{Ask, Sent, Task, Transition};
+use alloy_primitives::{Address, U256, keccak256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The contract: tasks, offers and credits at one address of one chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    domain: Domain,
+    tasks: BTreeMap<TaskId, Task>,
+    withdrawn: BTreeSet<OfferId>,
+    credits: BTreeMap<Address, U256>,
+    balance: U256,
+    refusing: BTreeSet<Address>,
+}
+
+/// What the contract's `task` view says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskView {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Who asked; zero if nobody did.
+    pub owner: Address,
+    /// Who matched; zero unless it is matched or approved.
+    pub processor: Address,
+    /// The enclave; zero unless it is matched or approved.
+    pub enclave: Address,
+    /// The price in escrow; zero once it has ended.
+    pub price: Amount,
+    /// The bond in escrow; zero unless it is matched or approved.
+    pub bond: Amount,
+    /// The phase's deadline, or that of the phase that it ended from.
+    pub deadline: UnixTime,
+    /// The running commitment.
+    pub history: History,
+}
+
+impl Ledger {
+    /// A contract as it is right after its deployment.
+    pub fn new(domain: Domain) -> Self {
+        Self {
+            domain,
+            tasks: BTreeMap::new(),
+            withdrawn: BTreeSet::new(),
+            credits: BTreeMap::new(),
+            balance: U256::ZERO,
+            refusing: BTreeSet::new(),
+        }
+    }
+
+    /// Makes an account one that takes no payment, as a contract without a receive function does.
+    pub fn refuse_payments_to(&mut self, account: Address) {
+        self.refusing.insert(account);
+    }
+
+    /// Runs one call; a refused one changes nothing.
+    ///
+    /// # Errors
+    /// The first check of spec §4 that fails.
+    pub fn call(&mut self, sent: &Sent, call: Call) -> Result<Vec<Event>, Refusal> {
+        if !call.is_payable() && !sent.value.is_zero() {
+            return Err(Refusal::NotPayable);
+        }
+        match call {
+            Call::Request(record) => self.request(record, sent),
+            Call::Offer(record) => self.offer(record, sent),
+            Call::WithdrawOffer(record) => self.withdraw_offer(&record, sent),
+            Call::MatchTask { record, terms, enclave, evidence } => {
+                let (open, evidence) = (self.is_open(self.offer_id(&terms)), keccak256(evidence));
+                let ask = Ask::Match { terms: Box::new(terms), open, enclave, evidence };
+                self.ask(self.task_id(&record), ask, sent)
+            }
+            Call::Reject { record, reason } => self.ask(self.task_id(&record), Ask::Reject { reason }, sent),
+            Call::Approve { task, enclave, secret } => self.ask(task, Ask::Approve { enclave, secret }, sent),
+            Call::Prove { receipt, archive, signature } => {
+                let (task, receipt) = (TaskId(receipt.task), Box::new(receipt));
+                self.ask(task, Ask::Prove { receipt, archive, signature: signature.to_vec() }, sent)
+            }
+            Call::Cancel(task) => self.ask(task, Ask::Cancel, sent),
+            Call::Expire(task) => self.ask(task, Ask::Expire, sent),
+            Call::Withdraw => self.withdraw(sent),
+        }
+    }
+
+    /// The contract's domain.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// A task, if there is one with this id.
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get(&id)
+    }
+
+    /// Every task.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// What the contract's `task` view says.
+    pub fn view(&self, id: TaskId) -> TaskView {
+        let Some(task) = self.tasks.get(&id) else { return TaskView::NONE };
+        let (posted, pairing) = (task.posted(), task.pairing());
+        TaskView {
+            phase: task.phase(),
+            owner: posted.request.owner,
+            processor: pairing.map_or(Address::ZERO, |pairing| pairing.offer.processor),
+            enclave: pairing.map_or(Address::ZERO, |pairing| pairing.enclave),
+            price: if task.phase().is_end() { Amount::ZERO } else { posted.request.price },
+            bond: pairing.map_or(Amount::ZERO, |pairing| pairing.offer.bond),
+            deadline: task.deadline(),
+            history: posted.history,
+        }
+    }
+
+    /// Whether an offer can be matched, time apart: whether it is not withdrawn.
+    pub fn is_open(&self, offer: OfferId) -> bool {
+        !self.withdrawn.contains(&offer)
+    }
+
+    /// Wei that an account can withdraw.
+    pub fn credit(&self, account: Address) -> U256 {
+        self.credits.get(&account).copied().unwrap_or_default()
+    }
+
+    /// Wei that the contract holds.
+    pub fn balance(&self) -> U256 {
+        self.balance
+    }
+
+    /// Wei that the contract owes: prices and bonds in escrow, and credits. Equals [`Ledger::balance`] at all times.
+    pub fn owed(&self) -> U256 {
+        let escrow = self.tasks.keys().map(|id| {
+            let view = self.view(*id);
+            U256::from(view.price.wei()) + U256::from(view.bond.wei())
+        });
+        escrow.chain(self.credits.values().copied()).sum()
+    }
+
+    fn request(&mut self, record: abi::Request, sent: &Sent) -> Result<Vec<Event>, Refusal> {
+        let transition = Task::request(record, sent, &self.domain)?;
+        let posted = transition.task.posted();
+        if self.tasks.contains_key(&posted.id) {
+            return Err(Refusal::AlreadyUsed);
+        }
+        let task = posted.id;
+        let uses: Vec<_> = posted.request.inputs.iter().map(|&input| Event::Uses { input, task }).collect();
+        let mut events = self.settle(transition, sent);
+        events.extend(uses);
+        Ok(events)
+    }
+
+    fn ask(&mut self, id: TaskId, ask: Ask, sent: &Sent) -> Result<Vec<Event>, Refusal> {
+        let task = self.tasks.get(&id).ok_or(Refusal::WrongPhase(Phase::None))?;
+        let transition = task.clone().apply(ask, sent, &self.domain)?;
+        Ok(self.settle(transition, sent))
+    }
+
+    fn settle(&mut self, transition: Transition, sent: &Sent) -> Vec<Event> {
+        self.balance += sent.value;
+        for credit in transition.credits {
+            if credit.amount != Amount::ZERO {
+                *self.credits.entry(credit.to).or_default() += U256::from(credit.amount.wei());
+            }
+        }
+        self.tasks.insert(transition.task.posted().id, transition.task);
+        vec![transition.event]
+    }
+
+    fn offer(&self, record: abi::Offer, sent: &Sent) -> Result<Vec<Event>, Refusal> {
+        const VALID_UNTIL: u8 = 8;
+        if record.processor != sent.sender {
+            return Err(Refusal::NotYours);
+        }
+        let offer = Offer::try_from(record)?;
+        if offer.valid_until < sent.at.time {
+            return Err(Refusal::BadRecord(VALID_UNTIL));
+        }
+        Ok(vec![Event::Offered { offer: offer.id(&self.domain), terms: offer }])
+    }
+
+    fn withdraw_offer(&mut self, record: &abi::Offer, sent: &Sent) -> Result<Vec<Event>, Refusal> {
+        if record.processor != sent.sender {
+            return Err(Refusal::NotYours);
+        }
+        let id = self.offer_id(record);
+        if !self.withdrawn.insert(id) {
+            return Err(Refusal::OfferClosed);
+        }
+        Ok(vec![Event::OfferWithdrawn { offer: id, processor: sent.sender }])
+    }
+
+    fn withdraw(&mut self, sent: &Sent) -> Result<Vec<Event>, Refusal> {
+        let amount = self.credit(sent.sender);
+        if amount.is_zero() {
+            return Err(Refusal::NothingToWithdraw);
+        }
+        if self.refusing.contains(&sent.sender) {
+            return Err(Refusal::PaymentRefused);
+        }
+        self.credits.remove(&sent.sender);
+        self.balance -= amount;
+        Ok(vec![Event::Withdrawn { account: sent.sender, amount }])
+    }
+
+    fn task_id(&self, record: &abi::Request) -> TaskId {
+        TaskId(self.domain.digest(record))
+    }
+
+    fn offer_id(&self, record: &abi::Offer) -> OfferId {
+        OfferId(self.domain.digest(record))
+    }
+}
+
+impl TaskView {
+    /// What the view says of an id that no task has.
+    pub const NONE: Self = Self {
+        phase: Phase::None,
+        owner: Address::ZERO,
+        processor: Address::ZERO,
+        enclave: Address::ZERO,
+        price: Amount::ZERO,
+        bond: Amount::ZERO,
+        deadline: UnixTime(0),
+        history: History::ZERO,
+    };
+}

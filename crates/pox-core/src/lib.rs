@@ -1,0 +1,40 @@
+//! Records, encodings, ids, commitments, the lifecycle and the roles' state machines.
+//!
+//! This crate decides what every byte means and what may follow what. It never reads a clock, a file, a socket, the
+//! environment or a random source: time and randomness are arguments. The normative text is `spec/pox.md`.
+
+pub mod abi;
+pub mod bytes;
+pub mod call;
+pub mod channel;
+mod codec;
+pub mod domain;
+pub mod event;
+pub mod evidence;
+pub mod history;
+pub mod id;
+pub mod leaves;
+pub mod ledger;
+pub mod proof;
+pub mod receipt;
+pub mod record;
+pub mod refusal;
+pub mod role;
+pub mod secret;
+pub mod signature;
+pub mod task;
+
+pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+
+pub use call::Call;
+pub use codec::{CodecError, from_canonical, to_canonical};
+pub use domain::Domain;
+pub use event::Event;
+pub use id::{
+    Archive, ArchivedReceiptId, DatasetCommitment, History, ImageDigest, MetadataRoot, OfferId, PolicyHash,
+    ReceiptId, ReportHash, ResultsCommitment, Salt, TaskId, TermsRoot,
+};
+pub use ledger::Ledger;
+pub use record::{Amount, BadRecord, Kinds, Offer, Request, Resources, UnixTime};
+pub use refusal::{Phase, Refusal};
+pub use task::{Sent, Task};

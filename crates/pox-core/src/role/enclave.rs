@@ -1,0 +1,402 @@
+//! The enclave's side of one task (spec §9.3), as a chain of types: each step consumes the one before.
+//!
+//! So an enclave takes one secret and signs one receipt, whatever its host says: after either there is no value left that
+//! could do it again. The account key moves in at launch and never out. Quotes, opening, fetching and running are the
+//! caller's; nothing here is believed but the task id, the owner's signature, and what these bind.
+//!
+//! ```text
+//! Launch -attested-> Ready -take-> Released -open-> Running -ended-> Unsigned -attested-> Signed
+//!                                          \-----> Refused -ended--/
+//! ```
+
+use crate::CodecError;
+use crate::domain::Domain;
+use crate::evidence::{Claims, Evidence, EvidenceKind, Purpose, sha256};
+use crate::id::{ReceiptId, ResultsCommitment, TaskId};
+use crate::receipt::{Archive, Doing, Endorsement, Outcome, Receipt, RunReport};
+use crate::record::Request;
+use crate::secret::{BadRelease, BadTerms, Secret, SignedSecret, Terms};
+use crate::signature::{Signature, address_of};
+use alloy_primitives::{Address, B256};
+use k256::ecdsa::SigningKey;
+
+/// What every state of a launch knows.
+struct Launched {
+    domain: Domain,
+    request: Request,
+    task: TaskId,
+    processor: Address,
+    /// Wipes itself when dropped.
+    key: SigningKey,
+    account: Address,
+    recipient: Vec<u8>,
+    block_number: u64,
+    block_hash: B256,
+}
+
+/// An enclave that has its keys and no evidence yet.
+pub struct Launch(Launched);
+
+/// An enclave that waits for its secret.
+pub struct Ready {
+    launched: Launched,
+    evidence: Vec<u8>,
+}
+
+/// An enclave that holds what the owner released to it, still sealed.
+pub struct Released {
+    ready: Ready,
+    sealed: Vec<u8>,
+}
+
+/// What opening the secret came to.
+pub enum Opened {
+    /// It is about this task: run it.
+    Accepted(Box<Accepted>),
+    /// It can't be used, which is the owner's doing.
+    Refused(Box<Refused>),
+}
+
+/// A secret that fits its task.
+pub struct Accepted {
+    /// The enclave, to be told how the run ended.
+    pub running: Running,
+    /// Places and keys.
+    pub secret: Secret,
+    /// How to run.
+    pub terms: Terms,
+}
+
+/// An enclave that runs its task.
+pub struct Running(Ready);
+
+/// An enclave whose secret can't be used.
+pub struct Refused {
+    ready: Ready,
+    fault: SecretFault,
+}
+
+/// How a run ended, as the sandbox and the stores tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The program ended by itself, and its results were delivered.
+    Exited {
+        /// Exit code, or 128 + signal.
+        code: u32,
+        /// What was delivered.
+        results: ResultsCommitment,
+    },
+    /// The program was stopped at one of its limits; what it had written was delivered, or nothing (zero).
+    Limited {
+        /// Out of memory, time limit or disk limit.
+        limit: Limit,
+        /// What was delivered.
+        results: ResultsCommitment,
+    },
+    /// Something before or after the program failed; there are no results.
+    Failed(Failure),
+}
+
+/// A limit of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Memory.
+    Memory,
+    /// Wall-clock time.
+    Time,
+    /// Disk; also results that are too large or not sealable as they are.
+    Disk,
+}
+
+/// What can fail besides the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The secret's places or keys contradict the request in a way that shows only in use.
+    SecretInvalid,
+    /// The image is the one committed to, and can't be run.
+    ImageInvalid,
+    /// An input is the one committed to, and does not open.
+    InputInvalid,
+    /// The image's bytes did not come, or are others.
+    ImageUnavailable,
+    /// An input's bytes did not come, or are others.
+    InputUnavailable,
+    /// The results could not be delivered.
+    ResultsUndeliverable,
+    /// The machine lacks a protection that the terms require.
+    SandboxUnavailable,
+    /// The runtime failed.
+    RuntimeFailed,
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time, microseconds.
+    pub cpu_micros: u64,
+    /// Wall-clock time, microseconds.
+    pub wall_micros: u64,
+    /// Most memory at once, bytes.
+    pub memory_peak: u64,
+}
+
+/// An enclave that has its receipt, and needs the TEE to vouch for it.
+pub struct Unsigned {
+    launched: Launched,
+    key_evidence: Vec<u8>,
+    receipt: Receipt,
+    report: Vec<u8>,
+}
+
+/// The end: what the prove transaction carries, and the archive behind it. The account key is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// The enclave's signature over receipt and archive.
+    pub signature: Signature,
+    /// The archive's canonical encoding.
+    pub archive: Vec<u8>,
+}
+
+/// Why a released secret can't be used; the owner's fault, and the receipt's outcome 16 (spec §9.2).
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SecretFault {
+    /// It is not sealed to this enclave, or damaged.
+    #[error("the secret does not open")]
+    Sealed,
+    /// It is malformed.
+    #[error("the secret does not parse")]
+    Malformed(#[source] CodecError),
+    /// It is for another task.
+    #[error("the secret is for another task")]
+    Task,
+    /// Its terms are not those that the request commits to.
+    #[error("the secret's terms are not the request's")]
+    TermsRoot,
+    /// Its terms are malformed.
+    #[error("the secret's terms are malformed")]
+    Terms(#[source] BadTerms),
+    /// It has more or fewer inputs, or names for them, than the request.
+    #[error("the secret's inputs are not the request's")]
+    Inputs,
+}
+
+/// A release that the enclave does not take; it still waits for another.
+pub struct NotTaken {
+    /// The enclave, as it was.
+    pub ready: Ready,
+    /// Why.
+    pub reason: BadRelease,
+}
+
+impl Launch {
+    /// Binds a launch to its one task; `key` and `recipient` were made for it and are used for nothing else.
+    ///
+    /// `processor` is the account that will match with it; the block says that the evidence is not older. The enclave can check
+    /// neither: its evidence names both.
+    pub fn new(
+        domain: Domain,
+        request: Request,
+        processor: Address,
+        key: SigningKey,
+        recipient: Vec<u8>,
+        block_number: u64,
+        block_hash: B256,
+    ) -> Self {
+        let (task, account) = (request.id(&domain), address_of(key.verifying_key()));
+        Self(Launched { domain, request, task, processor, key, account, recipient, block_number, block_hash })
+    }
+
+    /// The claims of the key evidence.
+    pub fn claims(&self) -> Claims {
+        self.0.claims(Purpose::Key, B256::ZERO, ReceiptId::ZERO)
+    }
+
+    /// Takes the TEE's quote over these claims.
+    pub fn attested(self, kind: EvidenceKind, quote: Vec<u8>) -> Ready {
+        let claims = self.claims();
+        let evidence = Evidence { kind, claims, quote, recipient: self.0.recipient.clone() }.to_bytes();
+        Ready { launched: self.0, evidence }
+    }
+}
+
+impl Ready {
+    /// The enclave's account.
+    pub fn account(&self) -> Address {
+        self.launched.account
+    }
+
+    /// The task that this launch is for.
+    pub fn task(&self) -> TaskId {
+        self.launched.task
+    }
+
+    /// The key evidence, as it travels in `matchTask`.
+    pub fn evidence(&self) -> &[u8] {
+        &self.evidence
+    }
+
+    /// Takes what `approve` carried, if the owner signed it for this task and this enclave (spec §9.1).
+    ///
+    /// # Errors
+    /// It is not such a release; the enclave comes back and waits for another.
+    pub fn take(self, signed: &[u8]) -> Result<Released, Box<NotTaken>> {
+        let Launched { request, domain, task, account, .. } = &self.launched;
+        let sealed = SignedSecret::parse(signed)
+            .and_then(|secret| Ok(secret.released_by(request.owner, domain, *task, *account)?.to_vec()));
+        match sealed {
+            Ok(sealed) => Ok(Released { ready: self, sealed }),
+            Err(reason) => Err(Box::new(NotTaken { ready: self, reason })),
+        }
+    }
+}
+
+impl Released {
+    /// The sealed secret, an age file for this enclave's recipient.
+    pub fn sealed(&self) -> &[u8] {
+        &self.sealed
+    }
+
+    /// Judges the opened secret (spec §9.2); `None` says that it does not open.
+    pub fn open(self, plaintext: Option<&[u8]>) -> Opened {
+        match self.ready.launched.fitting(plaintext) {
+            Ok((secret, terms)) => {
+                Opened::Accepted(Box::new(Accepted { running: Running(self.ready), secret, terms }))
+            }
+            Err(fault) => Opened::Refused(Box::new(Refused { ready: self.ready, fault })),
+        }
+    }
+}
+
+impl Running {
+    /// Says how the run ended; the receipt follows from it.
+    pub fn ended(self, end: &End, usage: Usage, report: &RunReport) -> Unsigned {
+        self.0.conclude(end, usage, report)
+    }
+}
+
+impl Refused {
+    /// What is wrong with the secret; safe to publish.
+    pub fn fault(&self) -> &SecretFault {
+        &self.fault
+    }
+
+    /// Ends without a run.
+    pub fn ended(self, report: &RunReport) -> Unsigned {
+        self.ready.conclude(&End::Failed(Failure::SecretInvalid), Usage::default(), report)
+    }
+}
+
+impl Unsigned {
+    /// The claims of the result evidence.
+    pub fn claims(&self) -> Claims {
+        let receipt = self.receipt.id(&self.launched.domain);
+        self.launched.claims(Purpose::Result, sha256(&self.key_evidence), receipt)
+    }
+
+    /// Takes the TEE's quote over these claims, signs, and drops the key.
+    pub fn attested(self, kind: EvidenceKind, quote: Vec<u8>, endorsements: Vec<Endorsement>) -> Signed {
+        let evidence = Evidence { kind, claims: self.claims(), quote, recipient: Vec::new() };
+        let (archive, hash) = Archive { evidence, report: self.report, endorsements }.seal();
+        let statement = self.receipt.archived(&self.launched.domain, hash);
+        let signature = Signature::sign(&self.launched.key, statement.0);
+        Signed { receipt: self.receipt, signature, archive }
+    }
+}
+
+impl Launched {
+    fn claims(&self, purpose: Purpose, previous: B256, receipt: ReceiptId) -> Claims {
+        Claims {
+            purpose,
+            task: self.task,
+            enclave: self.account,
+            recipient: sha256(&self.recipient),
+            block_number: self.block_number,
+            block_hash: self.block_hash,
+            previous,
+            receipt,
+            processor: self.processor,
+        }
+    }
+
+    fn fitting(&self, plaintext: Option<&[u8]>) -> Result<(Secret, Terms), SecretFault> {
+        let secret = Secret::parse(plaintext.ok_or(SecretFault::Sealed)?).map_err(SecretFault::Malformed)?;
+        if secret.task != self.task {
+            return Err(SecretFault::Task);
+        }
+        if secret.terms_root() != self.request.terms {
+            return Err(SecretFault::TermsRoot);
+        }
+        let terms = Terms::from_leaves(&secret.terms).map_err(SecretFault::Terms)?;
+        let inputs = self.request.inputs.len();
+        if secret.inputs.len() != inputs || terms.inputs.len() != inputs {
+            return Err(SecretFault::Inputs);
+        }
+        Ok((secret, terms))
+    }
+}
+
+impl Ready {
+    fn conclude(self, end: &End, usage: Usage, report: &RunReport) -> Unsigned {
+        let (report, report_hash) = report.seal();
+        let receipt = Receipt {
+            task: self.launched.task,
+            enclave: self.launched.account,
+            outcome: end.outcome(),
+            exit_code: end.exit_code(),
+            results: end.results(),
+            report: report_hash,
+            cpu_micros: usage.cpu_micros,
+            wall_micros: usage.wall_micros,
+            memory_peak: usage.memory_peak,
+        };
+        Unsigned { launched: self.launched, key_evidence: self.evidence, receipt, report }
+    }
+}
+
+impl End {
+    /// The outcome of spec §6.1 that this end is.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Exited { code: 0, .. } => Outcome::Completed,
+            Self::Exited { .. } => Outcome::Failed,
+            Self::Limited { limit: Limit::Memory, .. } => Outcome::OutOfMemory,
+            Self::Limited { limit: Limit::Time, .. } => Outcome::TimeLimit,
+            Self::Limited { limit: Limit::Disk, .. } => Outcome::DiskLimit,
+            Self::Failed(failure) => failure.outcome(),
+        }
+    }
+
+    fn exit_code(&self) -> u32 {
+        match self {
+            Self::Exited { code, .. } => *code,
+            Self::Limited { .. } | Self::Failed(_) => 0,
+        }
+    }
+
+    fn results(&self) -> ResultsCommitment {
+        match self {
+            Self::Exited { results, .. } | Self::Limited { results, .. } => *results,
+            Self::Failed(_) => ResultsCommitment::ZERO,
+        }
+    }
+}
+
+impl Failure {
+    /// The outcome of spec §6.1 that this failure is; never the task's own doing.
+    pub fn outcome(self) -> Outcome {
+        let outcome = match self {
+            Self::SecretInvalid => Outcome::SecretInvalid,
+            Self::ImageInvalid => Outcome::ImageInvalid,
+            Self::InputInvalid => Outcome::InputInvalid,
+            Self::ImageUnavailable => Outcome::ImageUnavailable,
+            Self::InputUnavailable => Outcome::InputUnavailable,
+            Self::ResultsUndeliverable => Outcome::ResultsUndeliverable,
+            Self::SandboxUnavailable => Outcome::SandboxUnavailable,
+            Self::RuntimeFailed => Outcome::RuntimeFailed,
+        };
+        debug_assert_ne!(outcome.doing(), Doing::Task);
+        outcome
+    }
+}

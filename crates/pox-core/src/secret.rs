@@ -1,0 +1,275 @@
+//! What the owner tells one enclave, sealed: how to run, where the bytes are, with which keys (spec §9).
+
+use crate::abi;
+use crate::codec::{CodecError, from_canonical, to_canonical};
+use crate::domain::Domain;
+use crate::id::{TaskId, TermsRoot};
+use crate::leaves::{BadLeaves, Leaf, Leaves};
+use crate::signature::{BadSignature, Signature};
+use alloy_primitives::{Address, B256, keccak256};
+use k256::ecdsa::SigningKey;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// Most bytes of a secret before sealing.
+pub const MAX_SECRET_BYTES: usize = 64 * 1024;
+/// Most bytes of a signed and sealed secret: the signature, an age header, the sealed bytes.
+pub const MAX_SEALED_SECRET_BYTES: usize = MAX_SECRET_BYTES + 8 * 1024;
+/// Bytes of an age file key.
+pub const FILE_KEY_BYTES: usize = 16;
+/// Most arguments or environment entries.
+pub const MAX_STRINGS: usize = 256;
+/// Longest name of an input's folder.
+pub const MAX_FOLDER_BYTES: usize = 64;
+/// Most objects of one sealed dataset.
+pub const MAX_OBJECTS: usize = 64;
+
+/// How to run the image: what the terms root commits to (spec §7.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// The program and its arguments; empty to use the image's own.
+    pub args: Vec<String>,
+    /// Environment entries `NAME=value`, added to the image's own.
+    pub env: Vec<String>,
+    /// The folder name of each input under `/in`, in the order of the request's inputs.
+    pub inputs: Vec<String>,
+    /// Protections that the owner does without, by name, if the machine can't give them.
+    pub accept_missing: Vec<String>,
+}
+
+/// Where one input is, and the keys of its objects.
+#[derive(Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode, Zeroize, ZeroizeOnDrop)]
+#[cbor(map)]
+pub struct InputAccess {
+    /// The folder that holds the sealed dataset's files.
+    #[n(0)]
+    pub location: String,
+    /// Object name and 16-byte file key, in ascending order of the names.
+    #[n(1)]
+    pub keys: Vec<ObjectKey>,
+}
+
+/// The file key of one sealed object.
+#[derive(Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode, Zeroize, ZeroizeOnDrop)]
+#[cbor(map)]
+pub struct ObjectKey {
+    /// The object's name.
+    #[n(0)]
+    pub object: String,
+    /// The age file key, 16 bytes.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub key: Vec<u8>,
+}
+
+/// What the enclave learns from the owner (spec §9.2).
+#[derive(Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct Secret {
+    /// The task that this is for.
+    #[n(0)]
+    pub task: TaskId,
+    /// The opened terms.
+    #[n(1)]
+    pub terms: Leaves,
+    /// Where the image's blobs are.
+    #[n(2)]
+    pub image: String,
+    /// Where the inputs are, in the order of the request's inputs.
+    #[n(3)]
+    pub inputs: Vec<InputAccess>,
+    /// The folder that takes the sealed results.
+    #[n(4)]
+    pub results: String,
+    /// age recipients of the results, the owner's among them.
+    #[n(5)]
+    pub recipients: Vec<String>,
+}
+
+/// A sealed secret with the owner's signature in front, as `approve` carries it (spec §9.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedSecret {
+    signature: Signature,
+    sealed: Vec<u8>,
+}
+
+/// A signed secret is not one that this enclave may take.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadRelease {
+    /// Fewer bytes than a signature, or more than the bound.
+    #[error("{0} bytes are no signed secret")]
+    Length(usize),
+    /// The signature is malformed.
+    #[error(transparent)]
+    Signature(#[from] BadSignature),
+    /// Somebody else than the owner signed it, or it is for another task or enclave.
+    #[error("signed by {0}, not by the owner for this task and enclave")]
+    NotTheOwner(Address),
+}
+
+/// Terms are not what the spec says they are.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadTerms {
+    /// The leaves are not in order.
+    #[error(transparent)]
+    Leaves(#[from] BadLeaves),
+    /// A leaf is missing, unknown or malformed.
+    #[error("leaf {0:?} is missing, unknown or malformed")]
+    Leaf(String),
+}
+
+impl Terms {
+    const NAMES: [&'static str; 4] = ["accept-missing", "args", "env", "inputs"];
+
+    /// The salted leaves; `salts` has one 32-byte random salt for each, in ascending order of the leaves' names.
+    ///
+    /// # Errors
+    /// A list is too long for a leaf, or holds what spec §7.2 does not allow.
+    pub fn leaves(&self, salts: [B256; 4]) -> Result<Leaves, BadTerms> {
+        self.check()?;
+        let lists = [&self.accept_missing, &self.args, &self.env, &self.inputs];
+        let leaves = Self::NAMES.iter().zip(lists).zip(salts);
+        let leaves = leaves.map(|((name, list), salt)| Leaf {
+            salt,
+            name: (*name).to_owned(),
+            value: to_canonical(list),
+        });
+        Ok(Leaves::new(leaves.collect())?)
+    }
+
+    /// Reads the terms from their leaves.
+    ///
+    /// # Errors
+    /// A leaf is missing, unknown or malformed.
+    pub fn from_leaves(leaves: &Leaves) -> Result<Self, BadTerms> {
+        leaves.check()?;
+        if let Some((name, _)) = leaves.iter().find(|(name, _)| !Self::NAMES.contains(name)) {
+            return Err(BadTerms::Leaf(name.to_owned()));
+        }
+        let list = |name: &str| {
+            let bad = || BadTerms::Leaf(name.to_owned());
+            parse_strings(leaves.value(name).ok_or_else(bad)?).map_err(|_| bad())
+        };
+        let terms = Self {
+            args: list("args")?,
+            env: list("env")?,
+            inputs: list("inputs")?,
+            accept_missing: list("accept-missing")?,
+        };
+        terms.check()?;
+        Ok(terms)
+    }
+
+    fn check(&self) -> Result<(), BadTerms> {
+        let texts =
+            |list: &[String]| list.len() <= MAX_STRINGS && !list.iter().any(|text| text.contains('\0'));
+        let entry = |text: &String| text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let folder = |name: &String| {
+            (1..=MAX_FOLDER_BYTES).contains(&name.len()) && !name.starts_with('.') && name.chars().all(plain)
+        };
+        let leaves = [
+            ("accept-missing", texts(&self.accept_missing)),
+            ("args", texts(&self.args)),
+            ("env", texts(&self.env) && self.env.iter().all(entry)),
+            ("inputs", texts(&self.inputs) && self.inputs.iter().all(folder)),
+        ];
+        match leaves.into_iter().find(|(_, holds)| !holds) {
+            Some((name, _)) => Err(BadTerms::Leaf(name.to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Parses the value of one of the terms' leaves: a canonical list of strings.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_strings(value: &[u8]) -> Result<Vec<String>, CodecError> {
+    from_canonical(value, crate::leaves::MAX_VALUE_BYTES)
+}
+
+impl Secret {
+    /// The canonical encoding; wiped when dropped.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(to_canonical(self))
+    }
+
+    /// Parses the canonical encoding.
+    ///
+    /// # Errors
+    /// Oversized, malformed or not canonical bytes, or a list over its bound.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CodecError> {
+        let secret: Self = from_canonical(bytes, MAX_SECRET_BYTES)?;
+        let bounded = secret.inputs.iter().all(|input| {
+            input.keys.len() <= MAX_OBJECTS
+                && input.keys.iter().all(|object| object.key.len() == FILE_KEY_BYTES)
+        });
+        if !bounded || secret.recipients.is_empty() || secret.recipients.len() > MAX_OBJECTS {
+            return Err(CodecError::Malformed {
+                position: 0,
+                reason: "a list or key is out of its bounds".into(),
+            });
+        }
+        Ok(secret)
+    }
+
+    /// The root that the opened terms belong to.
+    pub fn terms_root(&self) -> TermsRoot {
+        TermsRoot(self.terms.root())
+    }
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Secret({}, …)", self.task)
+    }
+}
+
+impl SignedSecret {
+    /// Signs a sealed secret for one task and enclave, with the owner's account key.
+    pub fn sign(
+        domain: &Domain,
+        task: TaskId,
+        enclave: Address,
+        sealed: Vec<u8>,
+        owner: &SigningKey,
+    ) -> Self {
+        let signature = Signature::sign(owner, release_digest(domain, task, enclave, &sealed));
+        Self { signature, sealed }
+    }
+
+    /// Parses the bytes that `approve` carries; says nothing about who signed.
+    ///
+    /// # Errors
+    /// Wrong length or malformed signature.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadRelease> {
+        if bytes.len() <= 65 || bytes.len() > MAX_SEALED_SECRET_BYTES {
+            return Err(BadRelease::Length(bytes.len()));
+        }
+        let (signature, sealed) = bytes.split_at(65);
+        Ok(Self { signature: Signature::parse(signature)?, sealed: sealed.to_vec() })
+    }
+
+    /// The bytes that `approve` carries.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.signature.to_bytes()[..], &self.sealed].concat()
+    }
+
+    /// The sealed secret, once the owner is known to have signed it for this task and enclave.
+    ///
+    /// # Errors
+    /// Anybody else signed, or for anything else.
+    pub fn released_by(
+        &self,
+        owner: Address,
+        domain: &Domain,
+        task: TaskId,
+        enclave: Address,
+    ) -> Result<&[u8], BadRelease> {
+        let signer = self.signature.signer(release_digest(domain, task, enclave, &self.sealed))?;
+        if signer == owner { Ok(&self.sealed) } else { Err(BadRelease::NotTheOwner(signer)) }
+    }
+}
+
+fn release_digest(domain: &Domain, task: TaskId, enclave: Address, sealed: &[u8]) -> B256 {
+    domain.digest(&abi::Release { task: task.0, enclave, secretHash: keccak256(sealed) })
+}

@@ -1,0 +1,186 @@
+//! The enclave's chain of types: what it takes, what it refuses, what it signs (spec §9).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Dice, account, domain, key, request};
+use pox_core::evidence::{Evidence, EvidenceKind, Purpose, RECIPIENT_BYTES, sha256};
+use pox_core::leaves::Leaves;
+use pox_core::receipt::{Archive, Outcome, Receipt, RunReport};
+use pox_core::role::enclave::{
+    Accepted, End, Failure, Launch, Limit, Opened, Ready, Released, SecretFault, Signed, Usage,
+};
+use pox_core::secret::{BadRelease, InputAccess, Secret, SignedSecret, Terms};
+use pox_core::{Address, B256, DatasetCommitment, Request, ResultsCommitment, TaskId};
+
+const OWNER: u8 = 1;
+const PROCESSOR: u8 = 2;
+const ENCLAVE: u8 = 9;
+const MARKER: &str = "a-place-that-nobody-else-may-know";
+
+fn leaves() -> Leaves {
+    let terms = Terms { inputs: vec!["in".into()], ..Terms::default() };
+    terms.leaves([1, 2, 3, 4].map(B256::repeat_byte)).unwrap()
+}
+
+fn a_request() -> Request {
+    let mut record = request(account(OWNER), 1_600_000_000, &mut Dice::new(1));
+    record.inputs = vec![B256::repeat_byte(7)];
+    record.terms = leaves().root();
+    Request::try_from(record).unwrap()
+}
+
+fn a_secret() -> Secret {
+    Secret {
+        task: a_request().id(&domain()),
+        terms: leaves(),
+        image: MARKER.into(),
+        inputs: vec![InputAccess { location: MARKER.into(), keys: Vec::new() }],
+        results: MARKER.into(),
+        recipients: vec![MARKER.into()],
+    }
+}
+
+fn ready() -> Ready {
+    let recipient = vec![5; RECIPIENT_BYTES];
+    let processor = account(PROCESSOR);
+    let launch =
+        Launch::new(domain(), a_request(), processor, key(ENCLAVE), recipient, 7, B256::repeat_byte(8));
+    assert_eq!(launch.claims().purpose, Purpose::Key);
+    launch.attested(EvidenceKind::Simulated, b"quote".to_vec())
+}
+
+fn signed(task: TaskId, enclave: Address, signer: u8, sealed: &[u8]) -> Vec<u8> {
+    SignedSecret::sign(&domain(), task, enclave, sealed.to_vec(), &key(signer)).to_bytes()
+}
+
+fn released() -> Released {
+    let bytes = signed(a_request().id(&domain()), account(ENCLAVE), OWNER, b"sealed");
+    ready().take(&bytes).map_err(|not_taken| not_taken.reason).unwrap()
+}
+
+fn accepted() -> Accepted {
+    match released().open(Some(&a_secret().to_bytes())) {
+        Opened::Accepted(accepted) => *accepted,
+        Opened::Refused(refused) => panic!("{}", refused.fault()),
+    }
+}
+
+fn ends(end: &End) -> Signed {
+    let unsigned = accepted().running.ended(end, Usage::default(), &RunReport::default());
+    unsigned.attested(EvidenceKind::Simulated, b"quote".to_vec(), Vec::new())
+}
+
+#[test]
+fn takes_only_what_the_owner_released_to_it() {
+    let (task, enclave) = (a_request().id(&domain()), account(ENCLAVE));
+    let cases = [
+        signed(task, enclave, 2, b"sealed"),
+        signed(TaskId::from([1; 32]), enclave, OWNER, b"sealed"),
+        signed(task, account(2), OWNER, b"sealed"),
+    ];
+    let mut waiting = ready();
+    for bytes in cases {
+        let not_taken = waiting.take(&bytes).map(drop).unwrap_err();
+        assert!(matches!(not_taken.reason, BadRelease::NotTheOwner(_)));
+        waiting = not_taken.ready;
+    }
+    let not_taken = waiting.take(b"short").map(drop).unwrap_err();
+    assert_eq!(not_taken.reason, BadRelease::Length(5));
+    let good = signed(task, enclave, OWNER, b"sealed");
+    let released = not_taken.ready.take(&good).map_err(|not_taken| not_taken.reason).unwrap();
+    assert_eq!(released.sealed(), b"sealed");
+}
+
+#[test]
+fn a_secret_that_does_not_fit_ends_in_outcome_16() {
+    let change = |change: fn(&mut Secret)| {
+        let mut secret = a_secret();
+        change(&mut secret);
+        secret.to_bytes().to_vec()
+    };
+    let names = Terms::default().leaves([1, 2, 3, 4].map(B256::repeat_byte)).unwrap();
+    assert_ne!(names.root(), leaves().root());
+    type Expected = fn(&SecretFault) -> bool;
+    let cases: [(Option<Vec<u8>>, Expected); 5] = [
+        (None, |fault| *fault == SecretFault::Sealed),
+        (Some(b"no secret".to_vec()), |fault| matches!(fault, SecretFault::Malformed(_))),
+        (Some(change(|secret| secret.task = TaskId::ZERO)), |fault| *fault == SecretFault::Task),
+        (Some(change(|secret| secret.terms = Leaves::default())), |fault| *fault == SecretFault::TermsRoot),
+        (Some(change(|secret| secret.inputs.clear())), |fault| *fault == SecretFault::Inputs),
+    ];
+    for (plaintext, expected) in cases {
+        let Opened::Refused(refused) = released().open(plaintext.as_deref()) else { panic!("accepted") };
+        assert!(expected(refused.fault()), "{:?}", refused.fault());
+        let unsigned = refused.ended(&RunReport::default());
+        let signed = unsigned.attested(EvidenceKind::Simulated, Vec::new(), Vec::new());
+        assert_eq!(signed.receipt.outcome, Outcome::SecretInvalid);
+        assert!(signed.receipt.results.is_zero());
+    }
+}
+
+#[test]
+fn terms_that_name_other_inputs_do_not_fit() {
+    let leaves = Terms::default().leaves([1, 2, 3, 4].map(B256::repeat_byte)).unwrap();
+    let request = Request { terms: pox_core::TermsRoot(leaves.root()), ..a_request() };
+    let task = request.id(&domain());
+    let launch = Launch::new(domain(), request, account(PROCESSOR), key(ENCLAVE), Vec::new(), 7, B256::ZERO);
+    let ready = launch.attested(EvidenceKind::Simulated, Vec::new());
+    let bytes = signed(task, account(ENCLAVE), OWNER, b"sealed");
+    let released = ready.take(&bytes).map_err(|not_taken| not_taken.reason).unwrap();
+    let secret = Secret { task, terms: leaves, ..a_secret() };
+    let Opened::Refused(refused) = released.open(Some(&secret.to_bytes())) else { panic!("accepted") };
+    assert_eq!(*refused.fault(), SecretFault::Inputs);
+}
+
+#[test]
+fn nothing_of_a_secret_is_published() {
+    let Opened::Refused(refused) = released().open(Some(MARKER.as_bytes())) else { panic!("accepted") };
+    let fault = refused.fault().to_string();
+    let unsigned = refused.ended(&RunReport { reason: fault, ..RunReport::default() });
+    let signed = unsigned.attested(EvidenceKind::Simulated, Vec::new(), Vec::new());
+    let completed = ends(&End::Exited { code: 0, results: ResultsCommitment::from([1; 32]) });
+    for public in [signed.archive, completed.archive, completed.receipt.to_bytes()] {
+        assert!(!public.windows(MARKER.len()).any(|window| window == MARKER.as_bytes()));
+    }
+}
+
+#[test]
+fn the_receipt_says_how_it_ended_and_is_bound_to_both_evidences() {
+    let results = ResultsCommitment::from([3; 32]);
+    let failed = |failure| (End::Failed(failure), ResultsCommitment::ZERO, 0);
+    let cases = [
+        (Outcome::Completed, (End::Exited { code: 0, results }, results, 0)),
+        (Outcome::Failed, (End::Exited { code: 137, results }, results, 137)),
+        (Outcome::OutOfMemory, (End::Limited { limit: Limit::Memory, results }, results, 0)),
+        (Outcome::TimeLimit, (End::Limited { limit: Limit::Time, results }, results, 0)),
+        (Outcome::DiskLimit, (End::Limited { limit: Limit::Disk, results }, results, 0)),
+        (Outcome::SecretInvalid, failed(Failure::SecretInvalid)),
+        (Outcome::ImageInvalid, failed(Failure::ImageInvalid)),
+        (Outcome::InputInvalid, failed(Failure::InputInvalid)),
+        (Outcome::ImageUnavailable, failed(Failure::ImageUnavailable)),
+        (Outcome::InputUnavailable, failed(Failure::InputUnavailable)),
+        (Outcome::ResultsUndeliverable, failed(Failure::ResultsUndeliverable)),
+        (Outcome::SandboxUnavailable, failed(Failure::SandboxUnavailable)),
+        (Outcome::RuntimeFailed, failed(Failure::RuntimeFailed)),
+    ];
+    assert_eq!(cases.len(), Outcome::ALL.len());
+    for (outcome, (end, results, exit_code)) in cases {
+        let signed = ends(&end);
+        let Receipt { task, enclave, .. } = signed.receipt;
+        assert_eq!((task, enclave), (a_request().id(&domain()), account(ENCLAVE)));
+        assert_eq!(signed.receipt.outcome, outcome);
+        assert_eq!((signed.receipt.results, signed.receipt.exit_code), (results, exit_code));
+        let archive = pox_core::Archive(sha256(&signed.archive));
+        assert_eq!(signed.receipt.signer(&domain(), archive, &signed.signature), Ok(account(ENCLAVE)));
+        let parsed = Archive::parse(&signed.archive).unwrap();
+        let claims = parsed.evidence.claims;
+        assert_eq!((claims.purpose, claims.processor), (Purpose::Result, account(PROCESSOR)));
+        assert_eq!(claims.previous, sha256(ready().evidence()));
+        assert_eq!(claims.receipt, signed.receipt.id(&domain()));
+    }
+    let evidence = Evidence::parse(ready().evidence()).unwrap();
+    assert_eq!(evidence.claims.processor, account(PROCESSOR));
+    assert_eq!(evidence.claims.recipient, sha256(&evidence.recipient));
+    assert!(a_request().inputs.contains(&DatasetCommitment::from([7; 32])));
+}
