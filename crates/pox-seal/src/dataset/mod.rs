@@ -1,0 +1,58 @@
+//! Sealed datasets: a file or a directory tree as a handful of public files under one commitment.
+//!
+//! | file | content |
+//! |---|---|
+//! | `data.age` | the file as it is, or the tree as one tar archive; any age client opens it |
+//! | `manifest.age` | the sealed manifest: each entry's path, mode, time, size, offset, digest and salt |
+//! | `KEYS` | text, one line per sealed object: `<key commitment in hex>  <name>` |
+//! | `ROOT` | text, one line: the root of the Merkle tree over the manifest's salted entries, in hex |
+//! | `B3SUMS` | text in the format of `b3sum --check`: the BLAKE3 digest of each file above |
+//!
+//! The [`DatasetCommitment`] is the SHA-256 of `B3SUMS`, so `sha256sum B3SUMS` and `b3sum --check B3SUMS` check a
+//! dataset without us. It covers ciphertext and salted or keyed commitments only: no bare hash of a plaintext. Digest
+//! and key commitment of an object together fix its plaintext.
+
+mod archive;
+mod b3sums;
+mod directory;
+mod extract;
+mod manifest;
+mod open;
+mod path;
+mod seal;
+mod tree;
+
+pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
+pub use directory::{DirectorySink, DirectorySource};
+pub use manifest::{
+    Entry, Header as ManifestHeader, Kind, MAX_ITEM, Meta, Root, Trailer, decode as decode_item,
+};
+pub use open::{Invalid, Limits, Modes, ObjectKeys, OpenError, Opened, file_keys, open};
+pub use path::{BadPath, EntryPath, MAX_COMPONENT, MAX_DEPTH, MAX_PATH};
+pub use seal::{SealError, SealedDataset, SealedObject, seal};
+
+use std::io::{self, Read};
+
+/// Takes a dataset's public files, one after the other.
+///
+/// Calls come as `create`, any number of `write`s, `close`, for each object; and `finish` once all are there. A sink
+/// that never saw `finish` must not present what it has as a dataset.
+pub trait ObjectSink {
+    /// Starts an object. A name comes once.
+    fn create(&mut self, name: &ObjectName) -> io::Result<()>;
+    /// Appends to the object.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Ends the object; it must be stored when this returns.
+    fn close(&mut self) -> io::Result<()>;
+    /// Ends the dataset: what was stored becomes visible, all at once where the storage can.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// Gives a dataset's public files. Nothing that it gives is believed before it is checked.
+pub trait ObjectSource {
+    /// Reads an object from this offset to its end.
+    fn open(&mut self, name: &ObjectName, offset: u64) -> io::Result<Box<dyn Read + '_>>;
+}
+
+/// Told the number of plaintext bytes sealed or opened so far.
+pub type Progress<'a> = &'a mut dyn FnMut(u64);

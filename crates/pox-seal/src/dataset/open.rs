@@ -1,0 +1,386 @@
+//! Opening a dataset: everything is checked before anything is visible.
+
+use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_TEXT, ObjectName, parse_hex};
+use super::directory::Staging;
+use super::extract::{DataReader, Extract};
+use super::manifest::{Header, Item, Kind, Root, read_item};
+use super::{ObjectSource, Progress};
+use crate::age::{AgeError, Locked, Opener};
+use crate::hashing::{Blake3Digest, HashReader};
+use crate::keys::{FileKey, Identity};
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::Path;
+use tempfile::{SpooledTempFile, spooled_tempfile_in};
+
+/// The file keys of a dataset's objects: what the secret gives an enclave.
+#[derive(Debug, Default)]
+pub struct ObjectKeys(BTreeMap<ObjectName, FileKey>);
+
+impl ObjectKeys {
+    /// Adds a key.
+    pub fn insert(&mut self, name: ObjectName, key: FileKey) {
+        self.0.insert(name, key);
+    }
+
+    /// The key of an object.
+    pub fn key(&self, name: &ObjectName) -> Option<&FileKey> {
+        self.0.get(name)
+    }
+
+    /// The keys, sorted by their objects' names.
+    pub fn iter(&self) -> impl Iterator<Item = (&ObjectName, &FileKey)> {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<(ObjectName, FileKey)> for ObjectKeys {
+    fn from_iter<I: IntoIterator<Item = (ObjectName, FileKey)>>(keys: I) -> Self {
+        Self(keys.into_iter().collect())
+    }
+}
+
+/// What a dataset may cost to open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Most plaintext bytes of `data.age`, the archive's own included.
+    pub bytes: u64,
+    /// Most entries.
+    pub entries: u64,
+}
+
+impl Limits {
+    /// For one's own data on one's own machine.
+    pub const NONE: Self = Self { bytes: u64::MAX, entries: u64::MAX };
+}
+
+/// Which permissions opened files get.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Modes {
+    /// Those that were sealed.
+    AsSealed,
+    /// Everybody may read and nobody write; what was executable stays so. For a task's inputs.
+    ReadOnly,
+}
+
+/// What was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opened {
+    /// What the dataset is.
+    pub kind: Kind,
+    /// Number of entries written.
+    pub entries: u64,
+    /// Bytes in files.
+    pub bytes: u64,
+    /// The public root over the entries.
+    pub root: Root,
+}
+
+/// A dataset can't be opened; each variant is another's doing.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The bytes aren't those that were committed to: storage or whoever stands before it changed them.
+    #[error("{object} isn't what the commitment says")]
+    Mismatch {
+        /// The public file.
+        object: ObjectName,
+    },
+    /// The bytes are those that were committed to, and aren't a dataset for these keys: the owner's doing.
+    #[error("{object}: {reason}")]
+    Invalid {
+        /// The public file.
+        object: ObjectName,
+        /// What is wrong with it.
+        reason: Invalid,
+    },
+    /// Storage gave no bytes.
+    #[error("reading {object}: {error}")]
+    Source {
+        /// The public file.
+        object: ObjectName,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The machine that opens can't write.
+    #[error("writing the opened dataset: {0}")]
+    Io(#[source] io::Error),
+}
+
+/// What is wrong with an object whose bytes are as committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// A text file is malformed.
+    #[error(transparent)]
+    Text(#[from] BadText),
+    /// The dataset hasn't the files that a dataset has.
+    #[error("not the files of a dataset")]
+    Objects,
+    /// No key was given for the object, or no identity opens it.
+    #[error("no key for it")]
+    NoKey,
+    /// The key given isn't the one committed to.
+    #[error("the key isn't the one that was committed to")]
+    Key,
+    /// The sealed file is malformed or not authentic.
+    #[error("not a sound age file")]
+    Age,
+    /// The manifest or archive is malformed.
+    #[error("the content is malformed")]
+    Content,
+    /// A file isn't what the manifest says.
+    #[error("a file isn't what the manifest says")]
+    File,
+    /// The dataset is larger than the caller allows.
+    #[error("larger than allowed")]
+    TooLarge,
+}
+
+/// Opens a dataset into a new directory `dest`, whose parent must exist.
+///
+/// In this order: `B3SUMS` against the commitment; each file against `B3SUMS`; each key against `KEYS`; each chunk
+/// against its key; each entry against the manifest, its bounds, and the root. `dest` appears, whole, after all of that,
+/// and nothing is left on failure. A single file lands in `dest` under its own name.
+pub fn open(
+    source: &mut dyn ObjectSource,
+    commitment: &DatasetCommitment,
+    keys: &ObjectKeys,
+    dest: &Path,
+    limits: Limits,
+    modes: Modes,
+    progress: Progress<'_>,
+) -> Result<Opened, OpenError> {
+    let public = Public::read(source, commitment)?;
+    let mut staging = Staging::beside(dest, 0o700).map_err(OpenError::Io)?;
+
+    let manifest = public.spool_manifest(source, staging.path(), limits)?;
+    let name = ObjectName::manifest();
+    let mut manifest = public.unlock(&name, BufReader::new(manifest), keys)?;
+    let kind = match next_item(&mut manifest)?.0 {
+        Item::Header(Header { kind }) => kind,
+        _ => return Err(OpenError::Invalid { object: name, reason: Invalid::Content }),
+    };
+
+    let object = ObjectName::data();
+    let digest = public.digest(&object);
+    let input =
+        source.open(&object, 0).map_err(|error| OpenError::Source { object: object.clone(), error })?;
+    let most = crate::age::sealed_len(limits.bytes.min(MAX_PAYLOAD)) + START;
+    let mut hashing = HashReader::new(Watched { inner: input, failure: None }, most);
+    let outcome = (|| {
+        // The buffer serves the header only: a read of a whole batch goes past it.
+        let data = public.unlock(&object, BufReader::new(&mut hashing), keys)?;
+        let extract = Extract::new(staging.path(), modes, limits, progress);
+        extract.run(kind, &mut manifest, DataReader::new(data))
+    })();
+    if let Some(error) = hashing.inner_mut().failure.take() {
+        return Err(OpenError::Source { object, error });
+    }
+    if let Err(OpenError::Io(error)) = outcome {
+        return Err(OpenError::Io(error));
+    }
+    // Bytes that aren't the committed ones are the storage's doing, whatever else they led to.
+    let drained = io::copy(&mut hashing, &mut io::sink());
+    let opened = match (drained, hashing.inner_mut().failure.take()) {
+        (Err(_), Some(error)) => return Err(OpenError::Source { object, error }),
+        (Err(_), None) => return Err(OpenError::Invalid { object, reason: Invalid::TooLarge }),
+        (Ok(_), _) if hashing.digest() != digest => return Err(OpenError::Mismatch { object }),
+        (Ok(_), _) => outcome?,
+    };
+    if opened.root != public.root {
+        return Err(OpenError::Invalid { object: ObjectName::root(), reason: Invalid::Content });
+    }
+    sync(staging.path()).map_err(OpenError::Io)?;
+    staging.publish().map_err(OpenError::Io)?;
+    Ok(opened)
+}
+
+/// Takes a dataset's file keys out of its headers, with an identity of the owner's.
+///
+/// Reads a few kilobytes of each object and trusts none of them: a wrong key fails later, against `KEYS`.
+pub fn file_keys(source: &mut dyn ObjectSource, identities: &[Identity]) -> Result<ObjectKeys, OpenError> {
+    [ObjectName::data(), ObjectName::manifest()]
+        .into_iter()
+        .map(|object| {
+            let input = source
+                .open(&object, 0)
+                .map_err(|error| OpenError::Source { object: object.clone(), error })?;
+            let key = Locked::read(BufReader::new(input)).and_then(|locked| locked.file_key(identities));
+            match key {
+                Ok(key) => Ok((object, key)),
+                Err(AgeError::Io(error)) => Err(OpenError::Source { object, error }),
+                Err(AgeError::NoMatch) => Err(OpenError::Invalid { object, reason: Invalid::NoKey }),
+                Err(_) => Err(OpenError::Invalid { object, reason: Invalid::Age }),
+            }
+        })
+        .collect()
+}
+
+/// The public text files, checked against the commitment.
+struct Public {
+    b3sums: B3Sums,
+    keys: KeyCommitments,
+    root: Root,
+}
+
+impl Public {
+    fn read(source: &mut dyn ObjectSource, commitment: &DatasetCommitment) -> Result<Self, OpenError> {
+        let object = ObjectName::b3sums();
+        let text = read_text(source, &object)?;
+        if DatasetCommitment::of(&text) != *commitment {
+            return Err(OpenError::Mismatch { object });
+        }
+        let invalid = |object: &ObjectName, reason| OpenError::Invalid { object: object.clone(), reason };
+        let b3sums = B3Sums::parse(&text).map_err(|error| invalid(&object, error.into()))?;
+        let wanted = [ObjectName::keys(), ObjectName::root(), ObjectName::data(), ObjectName::manifest()];
+        if !b3sums.names().eq(&wanted) {
+            return Err(invalid(&object, Invalid::Objects));
+        }
+
+        let [keys, root, sealed @ ..] = &wanted;
+        let keys_text = checked_text(source, keys, &b3sums)?;
+        let commitments = KeyCommitments::parse(&keys_text).map_err(|error| invalid(keys, error.into()))?;
+        if !commitments.names().eq(sealed) {
+            return Err(invalid(keys, Invalid::Objects));
+        }
+        let root_text = checked_text(source, root, &b3sums)?;
+        let digits = std::str::from_utf8(&root_text).ok().and_then(|text| text.strip_suffix('\n'));
+        let digest = digits.ok_or(BadText::Line).and_then(parse_hex);
+        let digest = digest.map_err(|error| invalid(root, error.into()))?;
+        Ok(Self { b3sums, keys: commitments, root: Root(digest) })
+    }
+
+    /// The digest that an object must have.
+    fn digest(&self, name: &ObjectName) -> Blake3Digest {
+        self.b3sums.digest(name).expect("the constructor checks that each object has a digest")
+    }
+
+    /// Keeps the sealed manifest where nobody else can change it, once its digest is checked.
+    fn spool_manifest(
+        &self,
+        source: &mut dyn ObjectSource,
+        beside: &Path,
+        limits: Limits,
+    ) -> Result<SpooledTempFile, OpenError> {
+        let object = ObjectName::manifest();
+        let input =
+            source.open(&object, 0).map_err(|error| OpenError::Source { object: object.clone(), error })?;
+        let most = limits.entries.saturating_mul(super::manifest::MAX_ITEM as u64 + 3).min(MAX_PAYLOAD);
+        let mut hashing =
+            HashReader::new(Watched { inner: input, failure: None }, crate::age::sealed_len(most) + START);
+        let mut spool = spooled_tempfile_in(SPOOL_IN_MEMORY, beside);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match hashing.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => spool.write_all(&buffer[..count]).map_err(OpenError::Io)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    return Err(match hashing.inner_mut().failure.take() {
+                        Some(error) => OpenError::Source { object, error },
+                        None => OpenError::Invalid { object, reason: Invalid::TooLarge },
+                    });
+                }
+            }
+        }
+        if hashing.digest() != self.digest(&object) {
+            return Err(OpenError::Mismatch { object });
+        }
+        spool.rewind().map_err(OpenError::Io)?;
+        Ok(spool)
+    }
+
+    /// Opens an object with its key, once the key is the one committed to.
+    fn unlock<R: io::BufRead>(
+        &self,
+        object: &ObjectName,
+        reader: R,
+        keys: &ObjectKeys,
+    ) -> Result<Opener<R>, OpenError> {
+        let invalid = |reason| OpenError::Invalid { object: object.clone(), reason };
+        let locked = Locked::read(reader).map_err(|error| match error {
+            AgeError::Io(error) => OpenError::Io(error),
+            _ => invalid(Invalid::Age),
+        })?;
+        let key = keys.key(object).ok_or(invalid(Invalid::NoKey))?;
+        if self.keys.commitment(object) != Some(locked.key_commitment(key)) {
+            return Err(invalid(Invalid::Key));
+        }
+        locked.open(key).map_err(|_| invalid(Invalid::Age))
+    }
+}
+
+/// Reads the next item of an opened manifest, and its encoding.
+pub(crate) fn next_item(manifest: &mut impl Read) -> Result<(Item, Vec<u8>), OpenError> {
+    let invalid = |reason| OpenError::Invalid { object: ObjectName::manifest(), reason };
+    let bytes = read_item(manifest).map_err(manifest_error)?.ok_or(invalid(Invalid::Content))?;
+    let item = Item::decode(&bytes).map_err(|_| invalid(Invalid::Content))?;
+    Ok((item, bytes))
+}
+
+/// The sealed manifest lies on this machine by now, so that reading it can fail for reasons of its own.
+pub(crate) fn manifest_error(error: io::Error) -> OpenError {
+    match AgeError::from(error) {
+        AgeError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => OpenError::Io(error),
+        _ => OpenError::Invalid { object: ObjectName::manifest(), reason: Invalid::Age },
+    }
+}
+
+fn checked_text(
+    source: &mut dyn ObjectSource,
+    object: &ObjectName,
+    b3sums: &B3Sums,
+) -> Result<Vec<u8>, OpenError> {
+    let text = read_text(source, object)?;
+    match b3sums.digest(object) == Some(Blake3Digest::of(&text)) {
+        true => Ok(text),
+        false => Err(OpenError::Mismatch { object: object.clone() }),
+    }
+}
+
+/// Reads at most one byte more than a text may have, which fails its digest.
+fn read_text(source: &mut dyn ObjectSource, object: &ObjectName) -> Result<Vec<u8>, OpenError> {
+    let mut text = Vec::new();
+    source
+        .open(object, 0)
+        .and_then(|input| input.take(MAX_TEXT as u64 + 1).read_to_end(&mut text))
+        .map_err(|error| OpenError::Source { object: object.clone(), error })?;
+    Ok(text)
+}
+
+/// Keeps the source's own error, so that it isn't taken for a damaged file. After one, nothing more is read.
+struct Watched<R> {
+    inner: R,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.kind().into());
+        }
+        self.inner.read(out).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => {
+                self.failure = Some(error);
+                kind.into()
+            }
+        })
+    }
+}
+
+/// Makes what was written last, in one go: a sync per file would cost more than the file.
+fn sync(path: &Path) -> io::Result<()> {
+    let folder = std::fs::File::open(path)?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(&folder)?;
+    folder.sync_all()
+}
+
+/// Longest payload that a limit is computed for; keeps the sums below from wrapping.
+const MAX_PAYLOAD: u64 = 1 << 62;
+/// Room for header and nonce in a limit.
+const START: u64 = (crate::age::MAX_HEADER + crate::age::NONCE) as u64;
+/// Sealed manifest bytes kept in memory before a temporary file in the destination takes over.
+const SPOOL_IN_MEMORY: usize = 16 * 1024 * 1024;

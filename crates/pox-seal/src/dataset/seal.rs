@@ -1,0 +1,325 @@
+//! Sealing a dataset.
+
+use super::archive::{self, Member};
+use super::b3sums::{B3Sums, DatasetCommitment, KeyCommitments, ObjectName};
+use super::manifest::{Entry, Header, Item, Kind, Meta, RootBuilder, Trailer, write_item};
+use super::path::{BadPath, EntryPath};
+use super::tree::{Found, Walk, single_file};
+use super::{ObjectSink, Progress};
+use crate::age::{AgeError, Sealer};
+use crate::hashing::{Blake3Digest, HashWriter};
+use crate::keys::{KeyCommitment, Recipient};
+use crate::random::{NoRandomness, Randomness, draw};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use tempfile::SpooledTempFile;
+
+/// A dataset that was sealed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SealedDataset {
+    /// The SHA-256 of `B3SUMS`.
+    pub commitment: DatasetCommitment,
+    /// The sealed objects.
+    pub objects: Vec<SealedObject>,
+    /// What `B3SUMS` holds.
+    pub b3sums: B3Sums,
+    /// Number of entries.
+    pub entries: u64,
+    /// Plaintext bytes in files.
+    pub bytes: u64,
+}
+
+/// One sealed object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SealedObject {
+    /// Its name.
+    pub name: ObjectName,
+    /// The digest of its ciphertext.
+    pub digest: Blake3Digest,
+    /// The commitment to its file key.
+    pub key_commitment: KeyCommitment,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// A dataset can't be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// No input was named, or one without a name (such as `/`).
+    #[error("nothing to seal")]
+    Nothing,
+    /// Two inputs have the same last name.
+    #[error("{} is there twice", path.display())]
+    Twice {
+        /// The name.
+        path: PathBuf,
+    },
+    /// A path or link can't be part of a dataset.
+    #[error("{}: {reason}", path.display())]
+    Path {
+        /// The entry.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: BadPath,
+    },
+    /// A device, pipe or socket.
+    #[error("{} is neither file, folder nor link", path.display())]
+    Special {
+        /// The entry.
+        path: PathBuf,
+    },
+    /// A file changed while it was read.
+    #[error("{} changed while it was sealed", path.display())]
+    Changed {
+        /// The entry.
+        path: PathBuf,
+    },
+    /// An input can't be read.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The input or entry.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The sink doesn't take what is sealed.
+    #[error("writing the sealed dataset: {0}")]
+    Sink(#[source] io::Error),
+    /// The recipients or the randomness can't be used.
+    #[error(transparent)]
+    Age(AgeError),
+    /// No randomness for salts.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+}
+
+/// Seals one file as it is, or one folder's content, or several files and folders by their last names.
+///
+/// Writes `data.age`, `manifest.age`, `KEYS`, `ROOT` and last `B3SUMS`, one after the other, and then finishes the sink.
+/// On an error the sink isn't finished. Holds a few MiB, and the names of one folder per level.
+pub fn seal(
+    inputs: &[&Path],
+    recipients: &[Recipient],
+    sink: &mut dyn ObjectSink,
+    random: &mut dyn Randomness,
+    progress: Progress<'_>,
+) -> Result<SealedDataset, SealError> {
+    let single = match inputs {
+        [one] => single_file(one)?,
+        _ => None,
+    };
+    let kind = if single.is_some() { Kind::File } else { Kind::Tree };
+    let manifest = Manifest::start(kind, recipients, random)?;
+
+    sink.create(&ObjectName::data()).map_err(SealError::Sink)?;
+    let writer = ObjectWriter { sink: &mut *sink, len: 0 };
+    let data = Sealer::with_randomness(recipients, HashWriter::new(writer), random).map_err(start_error)?;
+    let mut packer = Packer { data, manifest, random, at: 0, bytes: 0, progress };
+    match single {
+        Some((path, meta, size, file)) => packer.file(path, meta, size, file, None)?,
+        None => packer.tree(inputs)?,
+    }
+    let Packer { data, manifest, bytes, .. } = packer;
+    let key_commitment = data.key_commitment();
+    let (writer, digest) = data.finish().map_err(SealError::Sink)?.finish();
+    let object = SealedObject { name: ObjectName::data(), digest, key_commitment, len: writer.len };
+    sink.close().map_err(SealError::Sink)?;
+
+    manifest.publish(bytes, object, sink)
+}
+
+/// The manifest while it grows. It is small for most datasets, and sealed from the first byte, so that it may wait on
+/// disk.
+struct Manifest {
+    sealer: Sealer<HashWriter<SpooledTempFile>>,
+    root: RootBuilder,
+    entries: u64,
+}
+
+impl Manifest {
+    fn start(kind: Kind, recipients: &[Recipient], random: &mut dyn Randomness) -> Result<Self, SealError> {
+        let spool = HashWriter::new(SpooledTempFile::new(SPOOL_IN_MEMORY));
+        let mut sealer = Sealer::with_randomness(recipients, spool, random).map_err(start_error)?;
+        write_item(&mut sealer, &Item::Header(Header { kind }).encode()).map_err(SealError::Sink)?;
+        Ok(Self { sealer, root: RootBuilder::default(), entries: 0 })
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<(), SealError> {
+        let item = Item::Entry(entry).encode();
+        self.root.push(&item);
+        self.entries += 1;
+        write_item(&mut self.sealer, &item).map_err(SealError::Sink)
+    }
+
+    /// Writes everything that follows `data.age`.
+    fn publish(
+        self,
+        bytes: u64,
+        data: SealedObject,
+        sink: &mut dyn ObjectSink,
+    ) -> Result<SealedDataset, SealError> {
+        let Self { mut sealer, root, entries } = self;
+        let root = root.finish();
+        write_item(&mut sealer, &Item::Trailer(Trailer { entries, bytes, root }).encode())
+            .map_err(SealError::Sink)?;
+        let key_commitment = sealer.key_commitment();
+        let (mut spool, digest) = sealer.finish().map_err(SealError::Sink)?.finish();
+        spool.rewind().map_err(SealError::Sink)?;
+        let len = copy(&mut spool, &ObjectName::manifest(), sink).map_err(SealError::Sink)?;
+        let manifest = SealedObject { name: ObjectName::manifest(), digest, key_commitment, len };
+
+        let (mut b3sums, mut keys) = (B3Sums::default(), KeyCommitments::default());
+        for object in [&data, &manifest] {
+            b3sums.insert(object.name.clone(), object.digest);
+            keys.insert(object.name.clone(), object.key_commitment);
+        }
+        let root = format!("{}\n", hex::encode(root.as_bytes()));
+        for (name, text) in [(ObjectName::keys(), keys.to_string()), (ObjectName::root(), root)] {
+            copy(&mut text.as_bytes(), &name, sink).map_err(SealError::Sink)?;
+            b3sums.insert(name, Blake3Digest::of(text.as_bytes()));
+        }
+        let text = b3sums.to_string();
+        copy(&mut text.as_bytes(), &ObjectName::b3sums(), sink).map_err(SealError::Sink)?;
+        sink.finish().map_err(SealError::Sink)?;
+        let commitment = DatasetCommitment::of(text.as_bytes());
+        Ok(SealedDataset { commitment, objects: vec![data, manifest], b3sums, entries, bytes })
+    }
+}
+
+/// Writes `data.age` and the manifest's entries side by side.
+struct Packer<'a, W: Write> {
+    data: Sealer<W>,
+    manifest: Manifest,
+    random: &'a mut dyn Randomness,
+    /// Plaintext bytes in `data.age` so far.
+    at: u64,
+    /// Bytes of files so far.
+    bytes: u64,
+    progress: Progress<'a>,
+}
+
+impl<W: Write> Packer<'_, W> {
+    fn tree(&mut self, inputs: &[&Path]) -> Result<(), SealError> {
+        let mut walk = Walk::new(inputs)?;
+        while let Some(found) = walk.next()? {
+            match found {
+                Found::File { path, meta, size, file } => {
+                    let head = archive::header(&path, Member::File { meta: &meta, size });
+                    self.file(path, meta, size, file, Some(head))?;
+                }
+                Found::Folder { path, meta } => {
+                    self.put(&archive::header(&path, Member::Folder { meta: &meta }))?;
+                    let salt = *draw(self.random)?;
+                    self.manifest.push(Entry::Folder { path, meta, salt })?;
+                }
+                Found::Link { path, target } => {
+                    self.put(&archive::header(&path, Member::Link { target: &target }))?;
+                    let salt = *draw(self.random)?;
+                    self.manifest.push(Entry::Link { path, target, salt })?;
+                }
+            }
+        }
+        self.put(&archive::END)
+    }
+
+    /// Seals a file's content; in a tree, between its header and its padding.
+    fn file(
+        &mut self,
+        path: EntryPath,
+        meta: Meta,
+        size: u64,
+        mut file: File,
+        head: Option<Vec<u8>>,
+    ) -> Result<(), SealError> {
+        if let Some(head) = &head {
+            self.put(head)?;
+        }
+        let offset = self.at;
+        let mut hasher = blake3::Hasher::new();
+        let (progress, before) = (&mut *self.progress, self.bytes);
+        let mut count = 0;
+        let mut input = Input { file: &mut file, failed: false };
+        let read = self.data.read_from(&mut input, size, &mut |bytes| {
+            hasher.update(bytes);
+            count += bytes.len() as u64;
+            progress(before + count);
+        });
+        let failed = input.failed;
+        let read = read.map_err(|error| match failed {
+            true => SealError::Io { path: path.as_path().into(), error },
+            false => SealError::Sink(error),
+        })?;
+        let is_same = file.metadata().is_ok_and(|now| {
+            (now.len(), now.mtime(), now.mtime_nsec()) == (size, meta.seconds, i64::from(meta.nanoseconds))
+        });
+        if read != size || !is_same {
+            return Err(SealError::Changed { path: path.as_path().into() });
+        }
+        self.at += size;
+        self.bytes += size;
+        if head.is_some() {
+            self.put(&archive::END[..archive::padding(size)])?;
+        }
+        let (digest, salt) = (Blake3Digest::from(*hasher.finalize().as_bytes()), *draw(self.random)?);
+        self.manifest.push(Entry::File { path, meta, size, offset, digest, salt })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), SealError> {
+        self.at += bytes.len() as u64;
+        self.data.write_all(bytes).map_err(SealError::Sink)
+    }
+}
+
+/// Remembers that it was the input that failed, not the sink.
+struct Input<'a> {
+    file: &'a mut File,
+    failed: bool,
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.file.read(out).inspect_err(|_| self.failed = true)
+    }
+
+    fn read_vectored(&mut self, out: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
+        self.file.read_vectored(out).inspect_err(|_| self.failed = true)
+    }
+}
+
+/// Writes to the object that is open in a sink.
+struct ObjectWriter<'a> {
+    sink: &'a mut dyn ObjectSink,
+    len: u64,
+}
+
+impl Write for ObjectWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sink.write(bytes)?;
+        self.len += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn copy(from: &mut dyn Read, name: &ObjectName, sink: &mut dyn ObjectSink) -> io::Result<u64> {
+    sink.create(name)?;
+    let len = io::copy(from, &mut ObjectWriter { sink: &mut *sink, len: 0 })?;
+    sink.close()?;
+    Ok(len)
+}
+
+fn start_error(error: AgeError) -> SealError {
+    match error {
+        AgeError::Io(error) => SealError::Sink(error),
+        other => SealError::Age(other),
+    }
+}
+
+/// Sealed manifest bytes kept in memory before a temporary file takes over: about 100,000 entries.
+const SPOOL_IN_MEMORY: usize = 16 * 1024 * 1024;
