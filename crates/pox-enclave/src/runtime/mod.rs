@@ -1,0 +1,148 @@
+//! One launch, from boot to the signed receipt (spec §9.3).
+//!
+//! The protocol is `pox_core::role::enclave`; here is what it leaves to its caller: keys, quotes, opening, fetching, running. The
+//! host is the enclave's network card and nothing more: what it says is checked against the task id, the owner's signature, or
+//! a digest that one of these binds. After a secret was taken, whatever fails ends in a signed receipt with that outcome.
+
+mod attest;
+mod keys;
+mod outside;
+mod stop;
+mod work;
+mod workspace;
+
+pub use attest::{Attester, Simulated};
+pub use outside::Outside;
+pub use workspace::Workspace;
+
+use keys::account_key;
+use pox_core::Request;
+use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage};
+use pox_core::receipt::RunReport;
+use pox_core::role::enclave::{Launch, Opened, Ready, Released, Signed, Unsigned};
+use pox_core::secret::MAX_SECRET_BYTES;
+use pox_seal::age::open_bytes;
+use pox_seal::{Identity, IdentityKind, OsRandom};
+use std::io::{self, Read, Write};
+use work::Work;
+
+/// The archive's name beside the sealed results (spec §8.5).
+pub const ARCHIVE_NAME: &str = "ARCHIVE";
+
+/// The enclave ended without a receipt.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The channel to the host broke.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The host's first message names no task that can be served.
+    #[error("no task to serve: {0}")]
+    Boot(String),
+    /// The attester gives no evidence, or the machine no randomness.
+    #[error("{what}: {source}")]
+    Machine {
+        /// What failed.
+        what: &'static str,
+        /// How.
+        source: io::Error,
+    },
+}
+
+/// Serves the one task that the host names, and wipes everything that it learned.
+///
+/// # Errors
+/// There was no task, no evidence, or the host went away: then there is no receipt, and time ends the task.
+pub fn serve<R: Read, W: Write>(
+    attester: &dyn Attester,
+    mut outside: Outside<R, W>,
+    workspace: &Workspace,
+) -> Result<(), RuntimeError> {
+    let (ready, request, identity) = match boot(attester, outside.hear()?) {
+        Ok(booted) => booted,
+        Err(error) => {
+            outside.say(&EnclaveMessage::BootFailed { reason: error.to_string() })?;
+            return Err(error);
+        }
+    };
+    outside.say(&EnclaveMessage::Ready { enclave: ready.account(), evidence: ready.evidence().to_vec() })?;
+    let released = await_secret(ready, &mut outside)?;
+    let (unsigned, results_at) = run(released, &request, &identity, &mut outside, workspace)?;
+    let signed = sign(attester, unsigned)?;
+    if let Some(location) = results_at {
+        // The host keeps the archive too; a storage that fails here costs nothing but this copy.
+        let _ = outside.sink(&location).store(ARCHIVE_NAME, &signed.archive);
+    }
+    let Signed { receipt, signature, archive } = signed;
+    let (receipt, signature) = (receipt.to_bytes(), signature.to_bytes().to_vec());
+    Ok(outside.say(&EnclaveMessage::Finished { receipt, signature, archive })?)
+}
+
+fn boot(attester: &dyn Attester, message: HostMessage) -> Result<(Ready, Request, Identity), RuntimeError> {
+    let HostMessage::Boot { domain, request, block_number, block_hash, processor } = message else {
+        return Err(RuntimeError::Boot("the first message is not boot".into()));
+    };
+    let request = Request::parse(&request).map_err(|error| RuntimeError::Boot(error.to_string()))?;
+    let no_randomness = |source| RuntimeError::Machine { what: "no randomness", source };
+    let identity = Identity::generate(IdentityKind::Hybrid, &mut OsRandom);
+    let identity = identity.map_err(|error| no_randomness(io::Error::other(error)))?;
+    let recipient = identity.recipient().map(|recipient| recipient.public_key()).unwrap_or_default();
+    let key = account_key().map_err(no_randomness)?;
+    let launch = Launch::new(domain, request.clone(), processor, key, recipient, block_number, block_hash);
+    let quote = quote(attester, &launch.claims().report_data())?;
+    Ok((launch.attested(attester.kind(), quote), request, identity))
+}
+
+/// Waits for a secret that the owner signed for this task and this enclave; refuses all others.
+fn await_secret<R: Read, W: Write>(
+    mut ready: Ready,
+    outside: &mut Outside<R, W>,
+) -> Result<Released, RuntimeError> {
+    loop {
+        let HostMessage::Secret { bytes } = outside.hear()? else {
+            return Err(ChannelError::Unexpected("not a secret").into());
+        };
+        match ready.take(&bytes) {
+            Ok(released) => return Ok(released),
+            Err(refused) => {
+                outside.say(&EnclaveMessage::SecretRefused { reason: refused.reason.to_string() })?;
+                ready = refused.ready;
+            }
+        }
+    }
+}
+
+/// Opens the secret and runs the task; returns the receipt to be, and where the results go, if that is known.
+fn run<R: Read, W: Write>(
+    released: Released,
+    request: &Request,
+    identity: &Identity,
+    outside: &mut Outside<R, W>,
+    workspace: &Workspace,
+) -> Result<(Unsigned, Option<String>), RuntimeError> {
+    let plaintext = open_bytes(std::slice::from_ref(identity), released.sealed(), MAX_SECRET_BYTES).ok();
+    match released.open(plaintext.as_ref().map(|bytes| bytes.as_slice())) {
+        Opened::Refused(refused) => {
+            let report = RunReport { reason: refused.fault().to_string(), ..RunReport::default() };
+            Ok((refused.ended(&report), None))
+        }
+        Opened::Accepted(accepted) => {
+            let mut work = Work::new(request, workspace);
+            let stop = work.run(&accepted.secret, &accepted.terms, outside);
+            if let Some(broken) = stop.broken {
+                return Err(broken.into());
+            }
+            let report = work.report(&stop.reason);
+            let unsigned = accepted.running.ended(&stop.end, work.usage(), &report);
+            Ok((unsigned, Some(accepted.secret.results)))
+        }
+    }
+}
+
+fn sign(attester: &dyn Attester, unsigned: Unsigned) -> Result<Signed, RuntimeError> {
+    let quote = quote(attester, &unsigned.claims().report_data())?;
+    Ok(unsigned.attested(attester.kind(), quote, Vec::new()))
+}
+
+fn quote(attester: &dyn Attester, report_data: &[u8; 64]) -> Result<Vec<u8>, RuntimeError> {
+    attester.quote(report_data).map_err(|source| RuntimeError::Machine { what: "no evidence", source })
+}

@@ -1,0 +1,322 @@
+//! The run itself: image, inputs, task, results (spec §9.3, steps 3 to 6).
+
+use super::outside::Outside;
+use super::stop::Stop;
+use super::workspace::Workspace;
+use crate::image::{self, Digest, RunConfig, Unpacked};
+use crate::sandbox::{
+    self, Ended, InsidePath, Limits, Network, Output, OutputError, Protection, ReadOnlyInput, Required,
+    Sandbox, Task,
+};
+use pox_core::channel::Stage;
+use pox_core::receipt::RunReport;
+use pox_core::role::enclave::{End, Failure, Limit, Usage};
+use pox_core::secret::{InputAccess, Secret, Terms};
+use pox_core::{Request, ResultsCommitment};
+use pox_seal::dataset::{self, DatasetCommitment, Modes, ObjectKeys, ObjectName, OpenError, SealError};
+use pox_seal::{FileKey, OsRandom, Recipient};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+/// One run, and what is known of it so far.
+pub(crate) struct Work<'a> {
+    request: &'a Request,
+    workspace: &'a Workspace,
+    report: RunReport,
+    usage: Usage,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(request: &'a Request, workspace: &'a Workspace) -> Self {
+        Self { request, workspace, report: RunReport::default(), usage: Usage::default() }
+    }
+
+    pub(crate) fn report(&self, reason: &str) -> RunReport {
+        RunReport { reason: reason.to_owned(), ..self.report.clone() }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Runs the task to whatever end it comes to.
+    pub(crate) fn run<R: Read, W: Write>(
+        &mut self,
+        secret: &Secret,
+        terms: &Terms,
+        outside: &mut Outside<R, W>,
+    ) -> Stop {
+        self.try_run(secret, terms, outside).map_or_else(|stop| stop, Stop::ended)
+    }
+
+    fn try_run<R: Read, W: Write>(
+        &mut self,
+        secret: &Secret,
+        terms: &Terms,
+        outside: &mut Outside<R, W>,
+    ) -> Result<End, Stop> {
+        let plan = Plan::new(terms, secret)?;
+        let sandbox = self.sandbox(&plan)?;
+        step(outside, Stage::Image)?;
+        let image = self.unpack(secret, outside)?;
+        step(outside, Stage::Inputs)?;
+        for (index, input) in secret.inputs.iter().enumerate() {
+            self.open_input(index, input, outside)?;
+        }
+        step(outside, Stage::Running)?;
+        let task = plan.task(self.request, self.workspace, image.config)?;
+        let ended = sandbox.run(&task).map_err(|error| Stop::sandbox(&error))?;
+        self.account(&ended);
+        step(outside, Stage::Results)?;
+        let results = self.deliver(&ended, &plan.recipients, &secret.results, outside)?;
+        Ok(end(ended.end, results))
+    }
+
+    fn sandbox(&mut self, plan: &Plan) -> Result<Sandbox, Stop> {
+        let sandbox = Sandbox::new(&plan.required).map_err(|error| Stop::sandbox(&error))?;
+        self.report.protections = sandbox.protections().names();
+        self.report.missing =
+            sandbox.protections().missing().into_iter().map(|missing| missing.to_string()).collect();
+        Ok(sandbox)
+    }
+
+    fn unpack<R: Read, W: Write>(
+        &mut self,
+        secret: &Secret,
+        outside: &mut Outside<R, W>,
+    ) -> Result<Unpacked, Stop> {
+        let folder =
+            File::open(self.workspace.image()).map_err(|error| Stop::runtime("the image folder", &error))?;
+        let digest = Digest::from_bytes(*self.request.image.as_bytes());
+        let limits = image::Limits { unpacked_bytes: MAX_IMAGE_BYTES, ..image::Limits::default() };
+        let image = image::unpack(&digest, &mut outside.blobs(&secret.image), &limits, folder.as_fd())
+            .map_err(Stop::image)?;
+        self.report.image_config = image.config_digest.as_bytes().to_vec();
+        self.report.image_entries = image.stats.entries;
+        Ok(image)
+    }
+
+    fn open_input<R: Read, W: Write>(
+        &mut self,
+        index: usize,
+        input: &InputAccess,
+        outside: &mut Outside<R, W>,
+    ) -> Result<(), Stop> {
+        let commitment = DatasetCommitment::from(*self.request.inputs[index].as_bytes());
+        let limits = dataset::Limits { bytes: MAX_INPUT_BYTES, entries: MAX_INPUT_ENTRIES };
+        let opened = dataset::open(
+            &mut outside.source(&input.location, u64::MAX),
+            &commitment,
+            &object_keys(input)?,
+            &self.workspace.input(index),
+            limits,
+            Modes::ReadOnly,
+            &mut |_| (),
+        );
+        let opened = opened.map_err(|error| input_stop(index, error))?;
+        self.report.input_bytes = self.report.input_bytes.saturating_add(opened.bytes);
+        Ok(())
+    }
+
+    fn account(&mut self, ended: &Ended) {
+        let usage = &ended.usage;
+        self.usage = Usage {
+            cpu_micros: micros(usage.cpu_total),
+            wall_micros: micros(usage.wall),
+            memory_peak: usage.memory_peak_bytes,
+        };
+        self.report.accounting = usage.cpu_source.name().to_owned();
+        self.report.user_micros = micros(usage.cpu_user);
+        self.report.system_micros = micros(usage.cpu_system);
+    }
+
+    /// Seals what the task left, together with what it printed, and hands it to the host.
+    fn deliver<R: Read, W: Write>(
+        &mut self,
+        ended: &Ended,
+        recipients: &[Recipient],
+        location: &str,
+        outside: &mut Outside<R, W>,
+    ) -> Result<ResultsCommitment, Stop> {
+        let staging = self.workspace.staging();
+        let most = u64::from(self.request.resources.disk_mib) << 20;
+        self.report.result_bytes = take_output(&ended.output, &staging.join("out"), most)?;
+        let local = |error: io::Error| Stop::runtime("the results", &error);
+        fs::write(staging.join("stdout.txt"), &ended.stdout.bytes).map_err(local)?;
+        fs::write(staging.join("stderr.txt"), &ended.stderr.bytes).map_err(local)?;
+        let parts = ["out", "stdout.txt", "stderr.txt"].map(|part| staging.join(part));
+        let parts: Vec<&Path> = parts.iter().map(|part| part.as_path()).collect();
+        let sealed =
+            dataset::seal(&parts, recipients, &mut outside.sink(location), &mut OsRandom, &mut |_| ());
+        let sealed = sealed.map_err(|error| match error {
+            SealError::Sink(error) => {
+                Stop::host(Failure::ResultsUndeliverable, "the host did not store the results", &error)
+            }
+            SealError::Path { .. } => Stop::results("the results have a name that a dataset can't have"),
+            _ => Stop::failed(Failure::RuntimeFailed, "the results could not be sealed"),
+        })?;
+        Ok(ResultsCommitment::from(*sealed.commitment.as_bytes()))
+    }
+}
+
+/// What the owner's terms come to.
+struct Plan {
+    args: Vec<String>,
+    env: Vec<String>,
+    inputs: Vec<InsidePath>,
+    required: Required,
+    recipients: Vec<Recipient>,
+}
+
+impl Plan {
+    fn new(terms: &Terms, secret: &Secret) -> Result<Self, Stop> {
+        let distinct: std::collections::BTreeSet<_> = terms.inputs.iter().collect();
+        if distinct.len() != terms.inputs.len() {
+            return Err(Stop::secret("two of its inputs have the same name"));
+        }
+        let inputs = terms.inputs.iter().map(|name| input_path(name)).collect::<Option<_>>();
+        let waived = terms.accept_missing.iter().map(|name| protection(name)).collect::<Option<Vec<_>>>();
+        let recipients = secret.recipients.iter().map(|text| text.parse().ok()).collect::<Option<_>>();
+        Ok(Self {
+            args: terms.args.clone(),
+            env: terms.env.clone(),
+            inputs: inputs.ok_or_else(|| Stop::secret("an input has a name that no folder can have"))?,
+            required: waived
+                .ok_or_else(|| Stop::secret("it does without a protection that is none"))?
+                .into_iter()
+                .fold(Required::all(), Required::dangerous_accept_missing),
+            recipients: recipients.ok_or_else(|| Stop::secret("a recipient of the results is none"))?,
+        })
+    }
+
+    fn task(&self, request: &Request, workspace: &Workspace, image: RunConfig) -> Result<Task, Stop> {
+        let bad_image = |reason: String| Stop::failed(Failure::ImageInvalid, reason);
+        let args =
+            if self.args.is_empty() { [image.entrypoint, image.cmd].concat() } else { self.args.clone() };
+        let inputs = self.inputs.iter().enumerate();
+        let inputs = inputs
+            .map(|(index, target)| ReadOnlyInput { source: workspace.input(index), target: target.clone() });
+        let resources = &request.resources;
+        Ok(Task {
+            root: workspace.image(),
+            args: args.into_iter().map(OsString::from).collect(),
+            env: environment(image.env, &self.env),
+            cwd: InsidePath::new(&image.working_dir).map_err(|error| bad_image(error.to_string()))?,
+            inputs: inputs.collect(),
+            output: InsidePath::new("/out").map_err(|error| bad_image(error.to_string()))?,
+            limits: Limits {
+                memory_bytes: u64::from(resources.memory_mib) << 20,
+                cpu_millis: resources.cpu_millis,
+                pids: MAX_PROCESSES,
+                disk_bytes: u64::from(resources.disk_mib) << 20,
+                wall: Duration::from_secs(resources.time_limit.into()),
+                stdout_bytes: MAX_PRINTED_BYTES,
+                stderr_bytes: MAX_PRINTED_BYTES,
+            },
+            network: Network::None,
+        })
+    }
+}
+
+/// The image's entries, then the owner's, where a later one replaces an earlier one of the same name.
+fn environment(image: Vec<String>, terms: &[String]) -> Vec<(OsString, OsString)> {
+    let mut env = std::collections::BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+    for entry in image.iter().chain(terms) {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        env.insert(name.to_owned(), value.to_owned());
+    }
+    env.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+fn input_path(name: &str) -> Option<InsidePath> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let fine = (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(plain);
+    if fine { InsidePath::new(&format!("/in/{name}")).ok() } else { None }
+}
+
+fn protection(name: &str) -> Option<Protection> {
+    Protection::ALL.into_iter().find(|protection| protection.name() == name)
+}
+
+fn object_keys(input: &InputAccess) -> Result<ObjectKeys, Stop> {
+    let bad = || Stop::secret("an object key is none");
+    let keys = input.keys.iter().map(|object| {
+        let name = ObjectName::new(&object.object).map_err(|_| bad())?;
+        Ok((name, FileKey::from_bytes(&object.key).map_err(|_| bad())?))
+    });
+    keys.collect()
+}
+
+fn input_stop(index: usize, error: OpenError) -> Stop {
+    match error {
+        OpenError::Mismatch { .. } => {
+            Stop::failed(Failure::InputUnavailable, format!("input {index} is not what was committed to"))
+        }
+        OpenError::Source { error, .. } => {
+            Stop::host(Failure::InputUnavailable, &format!("input {index} was not delivered"), &error)
+        }
+        OpenError::Invalid { .. } => {
+            Stop::failed(Failure::InputInvalid, format!("input {index} does not open"))
+        }
+        _ => Stop::failed(Failure::RuntimeFailed, format!("input {index} could not be written")),
+    }
+}
+
+fn end(end: sandbox::End, results: ResultsCommitment) -> End {
+    match end {
+        sandbox::End::Exited(code) => End::Exited { code: code.into(), results },
+        sandbox::End::Signalled(signal) => End::Exited { code: 128 + signal.unsigned_abs(), results },
+        sandbox::End::OutOfMemory => End::Limited { limit: Limit::Memory, results },
+        sandbox::End::TimedOut => End::Limited { limit: Limit::Time, results },
+    }
+}
+
+/// Copies the task's output, whose every byte and name is hostile, to a folder of the enclave's.
+fn take_output(output: &Output, folder: &Path, most: u64) -> Result<u64, Stop> {
+    let refused = |error: OutputError| match error {
+        OutputError::Read { source, .. } => Stop::runtime("the results", &source),
+        OutputError::TooMany => Stop::results("the results have too many files"),
+        OutputError::TooDeep => Stop::results("the results have folders too deep"),
+        OutputError::TooLong(_) => Stop::results("the results are too large"),
+        OutputError::Unusual(_) => Stop::results("the results have something other than files and folders"),
+    };
+    let local = |error: io::Error| Stop::runtime("the results", &error);
+    fs::create_dir(folder).map_err(local)?;
+    let mut total = 0;
+    for file in output.files(most).map_err(refused)? {
+        let target = folder.join(&file.path);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(local)?;
+        }
+        let mut source = output.open(&file.path).map_err(refused)?.take(file.bytes);
+        total += io::copy(&mut source, &mut File::create_new(target).map_err(local)?).map_err(local)?;
+    }
+    Ok(total)
+}
+
+fn step<R: Read, W: Write>(outside: &mut Outside<R, W>, stage: Stage) -> Result<(), Stop> {
+    outside
+        .progress(stage)
+        .map_err(|error| Stop { broken: Some(error), ..Stop::failed(Failure::RuntimeFailed, "") })
+}
+
+/// Images live in memory: 16 GiB is more than most machines have.
+const MAX_IMAGE_BYTES: u64 = 16 << 30;
+/// Inputs live in memory too.
+const MAX_INPUT_BYTES: u64 = 1 << 40;
+/// Files and folders of one input.
+const MAX_INPUT_ENTRIES: u64 = 1 << 24;
+/// Processes and threads of one task: enough for a numerical library on a large machine.
+const MAX_PROCESSES: u32 = 4096;
+/// What a task prints is kept up to here, for each of its two streams.
+const MAX_PRINTED_BYTES: usize = 4 << 20;
+/// What a container has where its image says nothing.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
