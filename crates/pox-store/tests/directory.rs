@@ -1,0 +1,122 @@
+//! Objects in directories.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::io::{Cursor, Read};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use pox_store::{Access, Error, Location, PutMode, Range, Refused, Store};
+use support::{name, object};
+
+fn open(path: &Path, root: &Path) -> Result<Store, Error> {
+    Store::open(&Location::from_path(path).unwrap(), &Access::default().allow_root(root))
+}
+
+fn put(store: &Store, to: &str, bytes: &[u8], mode: PutMode) -> Result<(), Error> {
+    store.put(&name(to), &mut Cursor::new(bytes), bytes.len() as u64, mode)
+}
+
+fn get(store: &Store, from: &str, range: Range) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![];
+    store.get(&name(from), range)?.read_to_end(&mut bytes).map_err(Error::from_read)?;
+    Ok(bytes)
+}
+
+#[test]
+fn stores_reads_and_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("new/set"), dir.path()).unwrap();
+    put(&store, "b", &object(1000), PutMode::Create).unwrap();
+    put(&store, "a/b/c", b"deep", PutMode::Create).unwrap();
+    assert!(matches!(put(&store, "b", b"x", PutMode::Create), Err(Error::Exists(_))));
+    put(&store, "a/b/c", b"replaced", PutMode::Replace).unwrap();
+    assert_eq!(get(&store, "b", Range { start: 10, end: Some(20) }).unwrap(), object(1000)[10..20]);
+    assert_eq!(get(&store, "a/b/c", Range::ALL).unwrap(), b"replaced");
+    assert!(matches!(get(&store, "b", Range { start: 0, end: Some(1001) }), Err(Error::OutOfRange { .. })));
+    assert!(matches!(get(&store, "none", Range::ALL), Err(Error::NotFound(_))));
+    assert!(matches!(get(&store, "a", Range::ALL), Err(Error::NotFound(_))));
+    let listed: Vec<_> =
+        store.list().unwrap().into_iter().map(|entry| (entry.name.to_string(), entry.size)).collect();
+    assert_eq!(listed, [("a/b/c".to_owned(), 8), ("b".to_owned(), 1000)]);
+    assert_eq!((store.size(&name("b")).unwrap(), store.contains(&name("none")).unwrap()), (1000, false));
+}
+
+#[test]
+fn a_failed_write_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), dir.path()).unwrap();
+    for len in [9, 11] {
+        let result = store.put(&name("x"), &mut Cursor::new([0; 10]), len, PutMode::Create);
+        assert!(matches!(result, Err(Error::Source(_))));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn only_allowed_directories_are_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+    fs::create_dir(&root).unwrap();
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "secret").unwrap();
+    symlink(&outside, root.join("link")).unwrap();
+    symlink("../outside/secret", root.join("file")).unwrap();
+    let refused = |result: Result<Store, Error>| matches!(result, Err(Error::Refused(Refused::Path(_))));
+    assert!(refused(open(&outside, &root)));
+    assert!(refused(open(&root.join("link"), &root)));
+    assert!(refused(open(&root.join("link/new"), &root)));
+    assert!(refused(open(dir.path(), &root)));
+    assert!(refused(Store::open(&Location::from_path(&root).unwrap(), &Access::default())));
+    assert!(!outside.join("new").exists());
+
+    let store = open(&root, &root).unwrap();
+    for from in ["file", "link/secret"] {
+        assert!(matches!(get(&store, from, Range::ALL), Err(Error::Refused(_))), "{from}");
+    }
+    assert!(put(&store, "link/x", b"x", PutMode::Create).is_err());
+    // The link is replaced, not what it leads to.
+    put(&store, "file", b"mine", PutMode::Replace).unwrap();
+    assert_eq!(fs::read_to_string(outside.join("secret")).unwrap(), "secret");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+}
+
+#[test]
+fn only_files_are_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let store = open(dir.path(), dir.path()).unwrap();
+    assert!(matches!(get(&store, "fifo", Range::ALL), Err(Error::NotFound(_))));
+    assert!(store.list().unwrap().is_empty());
+}
+
+#[test]
+fn a_file_that_shrinks_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), dir.path()).unwrap();
+    put(&store, "x", &object(1000), PutMode::Create).unwrap();
+    let mut reader = store.get(&name("x"), Range::ALL).unwrap();
+    fs::OpenOptions::new().write(true).open(dir.path().join("x")).unwrap().set_len(500).unwrap();
+    let error = reader.read_to_end(&mut vec![]).unwrap_err();
+    assert!(matches!(Error::from_read(error), Error::Changed(_)));
+}
+
+#[test]
+fn a_missing_directory_is_not_created_for_reading() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("none");
+    let access = Access::default().allow_root(dir.path());
+    let result = Store::open_existing(&Location::from_path(&path).unwrap(), &access);
+    assert!(matches!(result, Err(Error::NotFound(_))));
+    assert!(!path.exists());
+}
