@@ -1,0 +1,206 @@
+//! The contract on one chain: its calls as drafts, and what its state says.
+
+use crate::artifact::ARTIFACT;
+use crate::error::{ChainError, contradiction};
+use crate::prepared::Draft;
+use crate::profile::Deployment;
+use crate::rpc::{CallParams, Rpc};
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::SolCall;
+use pox_core::abi::IProofOfExecution::{self as wire, creditCall, isOpenCall, taskCall};
+use pox_core::signature::Signature;
+use pox_core::{
+    Amount, Archive, Call, Domain, History, Offer, OfferId, Phase, Request, TaskId, UnixTime,
+    receipt::Receipt,
+};
+
+/// The contract at one address, whose code was checked.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    rpc: Rpc,
+    domain: Domain,
+    since: u64,
+}
+
+/// What a task's storage says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskView {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Who asked for it.
+    pub owner: Address,
+    /// Who matched it; `None` before a match and after an end.
+    pub processor: Option<Address>,
+    /// The matched enclave; `None` likewise.
+    pub enclave: Option<Address>,
+    /// Wei in escrow; zero after an end.
+    pub price: Amount,
+    /// Wei deposited by the processor; likewise.
+    pub bond: Amount,
+    /// The deadline of the phase.
+    pub deadline: UnixTime,
+    /// The running commitment over its steps.
+    pub history: History,
+}
+
+impl Contract {
+    /// Opens the contract at a place, after comparing the code there with this version's, byte for byte.
+    ///
+    /// # Errors
+    /// Other code or none is there, or the chain can't be asked.
+    pub fn open(rpc: &Rpc, place: Deployment) -> Result<Self, ChainError> {
+        if rpc.code(place.address)? != ARTIFACT.runtime {
+            return Err(ChainError::NotTheContract(place.address));
+        }
+        let domain = Domain { chain_id: rpc.profile().chain_id, contract: place.address };
+        Ok(Self { rpc: rpc.clone(), domain, since: place.block })
+    }
+
+    /// The transaction that deploys the contract. Its address is the one that [`crate::Account::creates`] tells.
+    pub fn deployment() -> Draft {
+        Draft { to: None, value: U256::ZERO, input: ARTIFACT.bytecode.clone() }
+    }
+
+    /// Chain and address: what every id is bound to.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// The connection that it is read through.
+    pub fn rpc(&self) -> &Rpc {
+        &self.rpc
+    }
+
+    /// The first block that can have events of it.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// Posts a request and escrows its price. Sender: the owner.
+    pub fn request(&self, record: &Request) -> Draft {
+        self.draft(&Call::Request(record.to_abi()), record.price.into())
+    }
+
+    /// Posts an offer. Sender: the processor.
+    pub fn offer(&self, record: &Offer) -> Draft {
+        self.draft(&Call::Offer(record.to_abi()), U256::ZERO)
+    }
+
+    /// Ends an offer. Sender: the processor.
+    pub fn withdraw_offer(&self, record: &Offer) -> Draft {
+        self.draft(&Call::WithdrawOffer(record.to_abi()), U256::ZERO)
+    }
+
+    /// Joins a request and an offer, and deposits the offer's bond. Sender: the processor.
+    pub fn match_task(&self, record: &Request, terms: &Offer, enclave: Address, evidence: Bytes) -> Draft {
+        let call = Call::MatchTask { record: record.to_abi(), terms: terms.to_abi(), enclave, evidence };
+        self.draft(&call, terms.bond.into())
+    }
+
+    /// Refuses the evidence for a reason of spec §9.4. Sender: the owner.
+    pub fn reject(&self, record: &Request, reason: u8) -> Draft {
+        self.draft(&Call::Reject { record: record.to_abi(), reason }, U256::ZERO)
+    }
+
+    /// Releases the signed and sealed secret to the matched enclave. Sender: the owner.
+    pub fn approve(&self, task: TaskId, enclave: Address, secret: Bytes) -> Draft {
+        self.draft(&Call::Approve { task, enclave, secret }, U256::ZERO)
+    }
+
+    /// Posts a receipt. Sender: anyone.
+    pub fn prove(&self, receipt: &Receipt, archive: Archive, signature: &Signature) -> Draft {
+        let signature = signature.to_bytes().to_vec().into();
+        self.draft(&Call::Prove { receipt: receipt.to_abi(), archive, signature }, U256::ZERO)
+    }
+
+    /// Takes a request back. Sender: the owner.
+    pub fn cancel(&self, task: TaskId) -> Draft {
+        self.draft(&Call::Cancel(task), U256::ZERO)
+    }
+
+    /// Ends a task whose deadline has passed. Sender: anyone.
+    pub fn expire(&self, task: TaskId) -> Draft {
+        self.draft(&Call::Expire(task), U256::ZERO)
+    }
+
+    /// Pays the sender's credit out.
+    pub fn withdraw(&self) -> Draft {
+        self.draft(&Call::Withdraw, U256::ZERO)
+    }
+
+    /// What the contract says of a task at the newest block; `None` if there is no such task.
+    ///
+    /// # Errors
+    /// The chain can't be asked, or answers what the contract can't.
+    pub fn task(&self, id: TaskId) -> Result<Option<TaskView>, ChainError> {
+        self.task_at(id, None)
+    }
+
+    /// The same at a block's end.
+    ///
+    /// # Errors
+    /// As [`Self::task`]; also where the node has forgotten the state of that block.
+    pub fn task_at(&self, id: TaskId, block: Option<u64>) -> Result<Option<TaskView>, ChainError> {
+        let view = self.view(&taskCall { id: id.0 }, block)?;
+        let phase = phase(&view.phase).ok_or_else(|| contradiction("a task in no known phase"))?;
+        if phase == Phase::None {
+            return Ok(None);
+        }
+        let amount = |wei| Amount::from_wei(wei).ok_or_else(|| contradiction("an amount beyond its type"));
+        Ok(Some(TaskView {
+            phase,
+            owner: view.owner,
+            processor: Some(view.processor).filter(|address| !address.is_zero()),
+            enclave: Some(view.enclave).filter(|address| !address.is_zero()),
+            price: amount(view.price.to())?,
+            bond: amount(view.bond.to())?,
+            deadline: UnixTime(view.deadline),
+            history: History(view.history),
+        }))
+    }
+
+    /// Whether an offer can be matched, its time apart: whether it is not withdrawn, posted or not.
+    ///
+    /// # Errors
+    /// As [`Self::task`].
+    pub fn is_open(&self, offer: OfferId) -> Result<bool, ChainError> {
+        self.view(&isOpenCall { offerId: offer.0 }, None)
+    }
+
+    /// Wei that an account can withdraw.
+    ///
+    /// # Errors
+    /// As [`Self::task`].
+    pub fn credit(&self, account: Address) -> Result<U256, ChainError> {
+        self.view(&creditCall { account }, None)
+    }
+
+    fn view<C: SolCall>(&self, call: &C, at: Option<u64>) -> Result<C::Return, ChainError> {
+        let data: Bytes = call.abi_encode().into();
+        let call = CallParams { from: None, to: Some(self.domain.contract), value: U256::ZERO, data: &data };
+        let answer = self.rpc.call(&call, at)?;
+        // Where the contract is not deployed yet, nothing runs and nothing comes back; its code was there when it was opened.
+        if answer.is_empty() {
+            return Err(ChainError::Lagging(format!("the contract at {}", self.domain.contract)));
+        }
+        C::abi_decode_returns_validate(&answer)
+            .map_err(|_| self.rpc.malformed("eth_call", "not what this function returns"))
+    }
+
+    fn draft(&self, call: &Call, value: U256) -> Draft {
+        Draft { to: Some(self.domain.contract), value, input: call.to_calldata().into() }
+    }
+}
+
+fn phase(told: &wire::Phase) -> Option<Phase> {
+    Some(match told {
+        wire::Phase::None => Phase::None,
+        wire::Phase::Requested => Phase::Requested,
+        wire::Phase::Matched => Phase::Matched,
+        wire::Phase::Approved => Phase::Approved,
+        wire::Phase::Proven => Phase::Proven,
+        wire::Phase::Cancelled => Phase::Cancelled,
+        wire::Phase::Expired => Phase::Expired,
+        wire::Phase::__Invalid => return None,
+    })
+}

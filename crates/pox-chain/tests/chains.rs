@@ -1,0 +1,326 @@
+//! The client against real chains: the embedded one always, others from npm where `POX_NODE_MODULES` names them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
+
+mod support;
+
+use pox_chain::{
+    Carried, ChainError, Contract, Cursor, Deployment, Draft, Effect, Fees, Followed, Follower, Outbox,
+    Patience, Prepared, Progress, Revert, Rpc, Standing, Transactions,
+};
+use pox_core::{Address, B256, Bytes, Event, Phase, Refusal, U256, keccak256};
+use serde_json::json;
+use std::time::Duration;
+use support::{EVIDENCE, Lifecycle, Node, QUICK, no_journal, patience, send};
+
+/// Everything that a follower sees until it has caught up.
+fn drain(follower: &mut Follower) -> Vec<Followed> {
+    let mut seen = Vec::new();
+    loop {
+        let batch = follower.poll().unwrap();
+        seen.extend(batch.events);
+        if batch.progress != Progress::Behind {
+            return seen;
+        }
+    }
+}
+
+fn lifecycle(node: &Node) {
+    let rpc = node.rpc();
+    let contract = node.contract(&rpc);
+    let life = Lifecycle::new(node, &contract, 1);
+    let task = life.request.id(contract.domain());
+    assert_eq!(contract.task(task).unwrap(), None);
+    assert!(matches!(contract.history(task), Err(ChainError::NoSuchTask(_))));
+
+    life.offer_and_match(&contract);
+    let view = contract.task(task).unwrap().unwrap();
+    assert_eq!((view.phase, view.owner), (Phase::Matched, life.owner.address()));
+    assert_eq!(view.processor, Some(life.processor.address()));
+    assert_eq!(view.enclave, Some(life.enclave.address()));
+    assert_eq!((view.price, view.bond), (life.request.price, life.offer.bond));
+    assert!(contract.is_open(life.offer.id(contract.domain())).unwrap());
+    life.approve_and_prove(&contract);
+
+    let history = contract.history(task).unwrap();
+    assert_eq!(history.view.phase, Phase::Proven);
+    assert_eq!(history.request, life.request);
+    let carried: Vec<_> = history.steps.iter().map(|step| step.carried.clone()).collect();
+    let statement = life.receipt.archived(contract.domain(), life.archive);
+    assert_eq!(
+        carried,
+        [
+            Carried::Nothing,
+            Carried::Match { offer: Box::new(life.offer.clone()), evidence: Bytes::from_static(EVIDENCE) },
+            Carried::Approve { secret: life.secret(&contract) },
+            Carried::Prove { signature: life.enclave.sign(statement.0) },
+        ]
+    );
+
+    let head = rpc.head().unwrap().at;
+    let proven = contract.prove_state(task, head.number).unwrap();
+    assert_eq!(proven.history, history.view.history);
+    assert_eq!((proven.hash, keccak256(&proven.proof.header)), (head.hash, head.hash));
+    let unknown = contract.prove_state(pox_core::TaskId::from([7; 32]), head.number);
+    assert!(matches!(unknown, Err(ChainError::NoSuchTask(_))), "{unknown:?}");
+    let first = history.steps[0].place.block;
+    let later = contract.headers_after(first, usize::try_from(head.number - first.number).unwrap()).unwrap();
+    assert_eq!(later.last().map(keccak256), Some(head.hash));
+
+    let paid = contract.credit(life.processor.address()).unwrap();
+    assert_eq!(paid, U256::from(60_500));
+    let before = rpc.balance(contract.domain().contract).unwrap();
+    send(&life.processor, &contract.withdraw());
+    assert_eq!(before - rpc.balance(contract.domain().contract).unwrap(), paid);
+
+    refusals(&contract, &life);
+    let mut follower = Follower::new(&contract, Cursor::before(0));
+    let events: Vec<_> = drain(&mut follower)
+        .into_iter()
+        .map(|followed| match followed {
+            Followed::Event { event, .. } => event,
+            Followed::Reverted { .. } => panic!("nothing was reorganised"),
+        })
+        .collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.to_log().topics()[0]).collect();
+    assert_eq!(
+        kinds.len(),
+        8,
+        "a request with two inputs, an offer, a match, an approval, a receipt, a payment"
+    );
+    assert!(matches!(&events[..], [Event::Requested { .. }, Event::Uses { .. }, Event::Uses { .. }, ..]));
+    assert!(matches!(events.last(), Some(Event::Withdrawn { .. })));
+}
+
+fn refusals(contract: &Contract, life: &Lifecycle) {
+    let task = life.request.id(contract.domain());
+    let refused = |outbox: &Outbox, draft: &Draft| outbox.prepare(draft).unwrap_err().refusal();
+    let wrong = Some(Refusal::WrongPhase(Phase::Proven));
+    assert_eq!(refused(&life.owner, &contract.cancel(task)), wrong);
+    assert_eq!(refused(&life.owner, &contract.request(&life.request)), Some(Refusal::AlreadyUsed));
+    assert_eq!(refused(&life.owner, &contract.offer(&life.offer)), Some(Refusal::NotYours));
+    assert_eq!(refused(&life.processor, &contract.withdraw()), Some(Refusal::NothingToWithdraw));
+    let nobody = Deployment { address: Address::repeat_byte(1), block: 0 };
+    assert!(matches!(Contract::open(contract.rpc(), nobody), Err(ChainError::NotTheContract(_))));
+}
+
+/// An outbox of another program: its transactions offer another price, so equal calls are other transactions.
+fn other_program(node: &Node, account: pox_chain::Account) -> Outbox {
+    let mut profile = node.profile();
+    profile.fees = Fees::Fixed { gas_price: 3_000_000_000 };
+    Outbox::new(&Rpc::connect_at(profile, QUICK).unwrap(), account)
+}
+
+fn resends(node: &Node) {
+    let rpc = node.rpc();
+    let contract = node.contract(&rpc);
+    let life = Lifecycle::new(node, &contract, 2);
+    let owner = life.owner.address();
+    let draft = contract.request(&life.request);
+    let task = life.request.id(contract.domain());
+    let started = rpc.nonce(owner).unwrap();
+
+    // A crash after the broadcast: the journal has the bytes, the restarted program sends them again.
+    let prepared = life.owner.prepare(&draft).unwrap();
+    let journal = prepared.raw().clone();
+    life.owner.broadcast(&prepared).unwrap();
+    life.owner.broadcast(&prepared).unwrap();
+    drop(life.owner);
+    let owner_key = || pox_chain::Account::from_bytes(&[1; 32]).unwrap();
+    let restarted = Outbox::new(&rpc, owner_key());
+    let kept = Prepared::parse(&journal, node.chain_id).unwrap();
+    let effect = restarted.resume(kept, &patience(), &mut || panic!("not asked"), &mut no_journal).unwrap();
+    let Effect::Sent(sent) = effect else { panic!("it was sent") };
+    assert_eq!(sent.prepared.hash(), prepared.hash());
+    assert!(matches!(restarted.standing(&prepared).unwrap(), Standing::Mined { .. }));
+    assert_eq!(rpc.nonce(owner).unwrap(), started + 1);
+
+    // The nonce was used by another program; the effect is there: nothing is sent.
+    let lost = restarted.prepare(&contract.cancel(task)).unwrap();
+    let other = other_program(node, owner_key());
+    send(&other, &contract.cancel(task));
+    let mut done = || Ok(contract.task(task)?.is_some_and(|view| view.phase == Phase::Cancelled));
+    let effect = restarted.resume(lost, &patience(), &mut done, &mut no_journal).unwrap();
+    assert!(matches!(effect, Effect::AlreadyThere));
+    assert_eq!(rpc.nonce(owner).unwrap(), started + 2);
+
+    // The nonce was used for something else: the effect is brought about by another transaction.
+    let second = support::request(owner, rpc.head().unwrap().time, 3);
+    let lost = restarted.prepare(&contract.request(&second)).unwrap();
+    send(&other, &Draft { to: Some(owner), value: U256::ZERO, input: Bytes::new() });
+    let mut done = || Ok(contract.task(second.id(contract.domain()))?.is_some());
+    let mut journalled = Vec::new();
+    let effect = restarted
+        .resume(lost.clone(), &patience(), &mut done, &mut |prepared| {
+            journalled.push(prepared.nonce());
+            Ok(())
+        })
+        .unwrap();
+    assert!(matches!(effect, Effect::Sent(_)));
+    assert_eq!(journalled, [lost.nonce() + 1]);
+    assert!(done().unwrap());
+}
+
+fn takes_back(node: &Node) {
+    let rpc = node.rpc();
+    let contract = node.contract(&rpc);
+    let life = Lifecycle::new(node, &contract, 4);
+    let mut follower = Follower::new(&contract, Cursor::before(0));
+    drain(&mut follower);
+    let snapshot = node.control("evm_snapshot", json!([]));
+    send(&life.owner, &contract.request(&life.request));
+    let seen = drain(&mut follower);
+    assert_eq!(seen.len(), 3, "{seen:?}");
+
+    // A restart from the kept cursor, in the middle of which the chain goes another way.
+    let kept = serde_json::to_string(follower.cursor()).unwrap();
+    let mut follower = Follower::new(&contract, serde_json::from_str(&kept).unwrap());
+    node.control("evm_revert", json!([snapshot]));
+    let batch = follower.poll().unwrap();
+    assert_eq!(
+        (batch.progress, batch.events.len()),
+        (Progress::EndpointLags, 0),
+        "no evidence, nothing taken back"
+    );
+    for _ in 0..3 {
+        node.control("evm_mine", json!([]));
+    }
+    let reverted = drain(&mut follower);
+    let expected: Vec<_> = seen
+        .iter()
+        .rev()
+        .map(|followed| match followed {
+            Followed::Event { place, event } => Followed::Reverted { place: *place, task: event.task() },
+            Followed::Reverted { .. } => panic!("nothing was taken back before"),
+        })
+        .collect();
+    assert_eq!(reverted, expected);
+    assert_eq!(drain(&mut follower), []);
+}
+
+#[test]
+fn lifecycle_on_the_embedded_chain() {
+    lifecycle(&Node::embedded());
+}
+
+#[test]
+fn resends_on_the_embedded_chain() {
+    resends(&Node::embedded());
+}
+
+#[test]
+fn takes_back_on_the_embedded_chain() {
+    takes_back(&Node::embedded());
+}
+
+#[test]
+fn far_history_is_read_in_ranges_and_searched_backwards() {
+    let node = Node::embedded();
+    let mut profile = node.profile();
+    profile.log_range = 7;
+    let rpc = Rpc::connect_at(profile, QUICK).unwrap();
+    let contract = node.contract(&rpc);
+    let life = Lifecycle::new(&node, &contract, 5);
+    life.offer_and_match(&contract);
+    for _ in 0..300 {
+        node.chain().mine().unwrap();
+    }
+    life.approve_and_prove(&contract);
+    let mut follower = Follower::new(&contract, Cursor::before(contract.since()));
+    assert_eq!(drain(&mut follower).len(), 7);
+    let task = life.request.id(contract.domain());
+    assert_eq!(contract.history(task).unwrap().steps.len(), 4);
+}
+
+#[test]
+fn a_reverted_transaction_tells_why() {
+    let node = Node::embedded();
+    let rpc = node.rpc();
+    let contract = node.contract(&rpc);
+    let life = Lifecycle::new(&node, &contract, 6);
+    let task = life.request.id(contract.domain());
+    send(&life.owner, &contract.request(&life.request));
+    // Both are fine when they are prepared; the second is mined after the first has taken effect.
+    let [first, second] = [(); 2].map(|()| life.owner.prepare(&contract.cancel(task)).unwrap());
+    life.owner.wait(first, &patience(), &mut no_journal).unwrap();
+    let error = life.owner.wait(second, &patience(), &mut no_journal).unwrap_err();
+    assert!(
+        matches!(error, ChainError::Reverted(Revert::Contract(Refusal::WrongPhase(Phase::Cancelled)))),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn no_node_makes_an_account_pay_more_than_the_profile_allows() {
+    let node = Node::embedded();
+    let mut profile = node.profile();
+    profile.fees = Fees::Node { percent: 100 };
+    profile.max_gas_price = 1;
+    let rpc = Rpc::connect_at(profile, QUICK).unwrap();
+    let outbox = node.outbox(&node.rpc(), 1);
+    let poor = Outbox::new(&rpc, pox_chain::Account::from_bytes(&[1; 32]).unwrap());
+    let gift = Draft { to: Some(outbox.address()), value: U256::ONE, input: Bytes::new() };
+    let error = poor.prepare(&gift).unwrap_err();
+    assert!(matches!(error, ChainError::TooDear { most: 1, .. }), "{error:?}");
+}
+
+#[test]
+#[ignore = "needs POX_NODE_MODULES: run by .ci/run"]
+fn on_anvil_at_istanbul() {
+    let node = Node::anvil("istanbul", &[]);
+    lifecycle(&node);
+    resends(&node);
+    takes_back(&node);
+}
+
+#[test]
+#[ignore = "needs POX_NODE_MODULES: run by .ci/run"]
+fn on_anvil_at_its_newest_level_with_dynamic_fees() {
+    let node = Node::anvil("osaka", &[]);
+    lifecycle(&node);
+    let mut profile = node.profile();
+    profile.transactions = Transactions::Detect;
+    profile.fees = Fees::Node { percent: 120 };
+    let rpc = Rpc::connect_at(profile, QUICK).unwrap();
+    let outbox = node.outbox(&node.rpc(), 1);
+    let dynamic = Outbox::new(&rpc, pox_chain::Account::from_bytes(&[1; 32]).unwrap());
+    let sent = send(&dynamic, &Draft { to: Some(outbox.address()), value: U256::ONE, input: Bytes::new() });
+    assert_eq!(sent.prepared.raw().first(), Some(&2), "type 2");
+}
+
+#[test]
+#[ignore = "needs POX_NODE_MODULES: run by .ci/run"]
+fn on_ganache() {
+    let node = Node::ganache();
+    lifecycle(&node);
+    resends(&node);
+    takes_back(&node);
+}
+
+#[test]
+#[ignore = "needs POX_NODE_MODULES: run by .ci/run"]
+fn a_transaction_that_waits_too_long_is_replaced_by_a_dearer_one() {
+    let node = Node::anvil("istanbul", &[]);
+    let rpc = node.rpc();
+    let outbox = node.outbox(&rpc, 1);
+    node.control("evm_setAutomine", json!([false]));
+    let draft = Draft { to: Some(Address::repeat_byte(1)), value: U256::ONE, input: Bytes::new() };
+    let patience = Patience { replace_after: Some(Duration::from_millis(300)), ..patience() };
+    let mut journalled: Vec<(u64, B256)> = Vec::new();
+    let sent = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(1500));
+            node.control("evm_mine", json!([]));
+        });
+        outbox
+            .send(&draft, &patience, &mut |prepared| {
+                journalled.push((prepared.nonce(), prepared.hash()));
+                Ok(())
+            })
+            .unwrap()
+    });
+    assert!(journalled.len() > 1, "{journalled:?}");
+    assert!(journalled.iter().all(|(nonce, _)| *nonce == sent.prepared.nonce()));
+    assert!(journalled.iter().any(|(_, hash)| *hash == sent.prepared.hash()));
+    assert_eq!(rpc.balance(Address::repeat_byte(1)).unwrap(), U256::ONE);
+}
