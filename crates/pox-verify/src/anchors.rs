@@ -1,0 +1,131 @@
+//! What the auditor trusts: everything that a verdict rests on besides the proof itself.
+
+use crate::policy::Measurement;
+use alloy_primitives::{Address, B256, address};
+use core::num::NonZeroU64;
+use std::collections::BTreeMap;
+
+/// The account of the simulated vendor root, whose secret is in spec §8.4.1: anyone can sign with it.
+pub const SIMULATED_ROOT: Address = address!("0x133dc55eeea9859aeec403934379a124ea5317c5");
+
+/// The trust anchors of one verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchors {
+    /// The account whose signature makes a simulated quote; whatever it signs is `simulated` at best.
+    pub simulated_root: Address,
+    /// The runtimes whose source and build the auditor has reason to trust.
+    pub releases: Vec<Release>,
+    /// What is known of each chain, by its EIP-155 id.
+    pub chains: BTreeMap<u64, ChainAnchor>,
+    /// A block that the caller knows to stand in its chain, from an endpoint asked now.
+    pub trusted_block: Option<TrustedBlock>,
+}
+
+/// A published build of the measured runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// What people call it.
+    pub name: String,
+    /// What a TEE measures of it.
+    pub measurement: Measurement,
+}
+
+/// What the auditor knows of one chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainAnchor {
+    /// What people call it.
+    pub name: String,
+    /// Whether its seals show anything.
+    pub standing: ChainStanding,
+    /// Who seals its blocks.
+    pub authorities: Authorities,
+    /// keccak256 of the contract's runtime code; the contract has no immutables, so it is one value for every deployment.
+    pub contract_code: B256,
+}
+
+/// Whether a chain's seals show anything to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChainStanding {
+    /// Its authorities are independent of owner and processor.
+    Public,
+    /// A development chain, whose keys anyone can have: `simulated` at best.
+    Embedded,
+}
+
+/// Who is entitled to seal a chain's blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authorities {
+    /// Nobody is pinned: only a [`TrustedBlock`] can anchor this chain.
+    Unpinned,
+    /// Aura with one list of validators for ever.
+    Aura {
+        /// The validators, in the order of their steps; an empty list seals nothing.
+        validators: Vec<Address>,
+        /// How a block's time gives its step.
+        steps: StepRule,
+    },
+}
+
+/// How a block's time gives its Aura step: time divided by the step's length, rounded down.
+///
+/// The step is not under the seal's signature, so it has to follow from what is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepRule {
+    /// Length of a step, seconds.
+    pub seconds: NonZeroU64,
+}
+
+/// A block of which the caller knows the hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustedBlock {
+    /// The chain's EIP-155 id.
+    pub chain_id: u64,
+    /// The block's number.
+    pub number: u64,
+    /// The block's hash.
+    pub hash: B256,
+}
+
+impl Default for Anchors {
+    /// The simulated root of the spec, and neither releases nor chains: no proof gets above `asserted`.
+    fn default() -> Self {
+        Self {
+            simulated_root: SIMULATED_ROOT,
+            releases: Vec::new(),
+            chains: BTreeMap::new(),
+            trusted_block: None,
+        }
+    }
+}
+
+impl Anchors {
+    /// The name under which a measurement is known, if it is.
+    pub fn release(&self, measurement: Measurement) -> Option<&str> {
+        self.releases
+            .iter()
+            .find(|release| release.measurement == measurement)
+            .map(|release| release.name.as_str())
+    }
+}
+
+impl StepRule {
+    /// The step of a block of that time.
+    pub fn step(self, time: u64) -> u64 {
+        time / self.seconds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k256::ecdsa::SigningKey;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_simulated_root_is_the_specs() {
+        let secret =
+            Sha256::digest("pox simulated vendor root: anyone can sign with this key, it protects nothing");
+        let key = SigningKey::from_slice(&secret).unwrap();
+        assert_eq!(pox_core::signature::address_of(key.verifying_key()), SIMULATED_ROOT);
+    }
+}

@@ -1,0 +1,150 @@
+//! The owner's check before it releases a secret: the same steps that an auditor takes later.
+
+use super::{Context, EvidenceClaims, EvidenceRejection, claims, verify};
+use crate::anchors::Anchors;
+use crate::policy::{Measurement, Policy, PolicyRefusal};
+use crate::rejection::{ClaimMismatch, EvidenceInvalid, Malformed, PolicyMismatch, Rejection};
+use crate::steps::policy::check_kind;
+use crate::verified::Verified;
+use alloy_primitives::{Address, B256};
+use pox_core::evidence::{Evidence, EvidenceKind, Purpose};
+use pox_core::history::At;
+use pox_core::{Domain, Request, UnixTime};
+
+/// What the evidence of a match has to be for.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyExpectation<'a> {
+    /// Chain and contract.
+    pub domain: &'a Domain,
+    /// The owner's own request.
+    pub request: &'a Request,
+    /// The policy that the request commits to.
+    pub policy: &'a Policy,
+    /// The processor that matched.
+    pub processor: Address,
+    /// The enclave that the match names.
+    pub enclave: Address,
+    /// Where the match stands in the chain.
+    pub matched: At,
+    /// The owner's time.
+    pub now: UnixTime,
+    /// What the owner trusts.
+    pub anchors: &'a Anchors,
+}
+
+/// A key evidence that a policy accepts: a secret for this task may be sealed to its recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyEvidence {
+    /// The enclave's X-Wing public key, 1,216 bytes.
+    pub recipient: Vec<u8>,
+    /// Which TEE.
+    pub kind: EvidenceKind,
+    /// What it launched.
+    pub measurement: Measurement,
+    /// The block that the evidence is not older than; whether the chain has it and how old it is, is for the caller.
+    pub block_number: u64,
+    /// That block's hash.
+    pub block_hash: B256,
+}
+
+/// The codes of spec §9.4, with which an owner rejects a match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum RejectReason {
+    /// The evidence is malformed, or not genuine.
+    Malformed = 1,
+    /// It is made for another task, processor or enclave.
+    NotThis = 2,
+    /// The policy does not accept it, or this version can't verify its kind.
+    Policy = 3,
+    /// Its endorsements are out of date.
+    OutOfDate = 4,
+    /// The owner's own reason.
+    Own = 5,
+}
+
+impl RejectReason {
+    /// The code that `reject` carries.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Why an owner must not release a secret to a match.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{rejection}")]
+pub struct KeyEvidenceRejection {
+    /// The code to reject with; `None` if the fault is the caller's: the policy is not the request's.
+    pub reason: Option<RejectReason>,
+    /// What is wrong, as the auditor's steps name it.
+    pub rejection: Rejection,
+}
+
+/// Checks the evidence of a match as the owner must before it approves: form, claims, quote and policy.
+///
+/// # Errors
+/// The first step that fails.
+pub fn check_key_evidence(
+    evidence: &[u8],
+    expected: &KeyExpectation<'_>,
+) -> Result<Verified<KeyEvidence>, KeyEvidenceRejection> {
+    let (request, policy) = (expected.request, expected.policy);
+    if policy.hash() != request.policy {
+        let mismatch = PolicyMismatch { actual: policy.hash(), committed: request.policy };
+        return Err(KeyEvidenceRejection { reason: None, rejection: mismatch.into() });
+    }
+    let evidence =
+        Evidence::parse(evidence).map_err(|error| Malformed::Part { part: "key evidence", error })?;
+    let bound = claims::Bound {
+        task: request.id(expected.domain),
+        processor: expected.processor,
+        enclave: expected.enclave,
+    };
+    claims::check_key(&evidence, &bound, expected.matched.number)?;
+    check_kind(evidence.kind, request, policy)?;
+    let context = Context {
+        endorsements: &[],
+        ran: expected.matched.time,
+        now: expected.now,
+        anchors: expected.anchors,
+    };
+    let verified: EvidenceClaims = verify(&evidence, &context)?.into_inner();
+    policy.accepts(verified.kind, verified.measurement, expected.anchors)?;
+    Ok(Verified::by_check(KeyEvidence {
+        recipient: evidence.recipient,
+        kind: verified.kind,
+        measurement: verified.measurement,
+        block_number: verified.claims.block_number,
+        block_hash: verified.claims.block_hash,
+    }))
+}
+
+impl From<Malformed> for KeyEvidenceRejection {
+    fn from(error: Malformed) -> Self {
+        Self { reason: Some(RejectReason::Malformed), rejection: error.into() }
+    }
+}
+
+impl From<ClaimMismatch> for KeyEvidenceRejection {
+    fn from(error: ClaimMismatch) -> Self {
+        Self { reason: Some(RejectReason::NotThis), rejection: Rejection::KeyClaims(error) }
+    }
+}
+
+impl From<EvidenceRejection> for KeyEvidenceRejection {
+    fn from(error: EvidenceRejection) -> Self {
+        let reason = match error {
+            EvidenceRejection::UnsupportedKind(_) => RejectReason::Policy,
+            _ => RejectReason::Malformed,
+        };
+        let rejection = EvidenceInvalid::Quote { purpose: Purpose::Key, error }.into();
+        Self { reason: Some(reason), rejection }
+    }
+}
+
+impl From<PolicyRefusal> for KeyEvidenceRejection {
+    fn from(error: PolicyRefusal) -> Self {
+        Self { reason: Some(RejectReason::Policy), rejection: error.into() }
+    }
+}

@@ -1,0 +1,153 @@
+//! What a proof shows, as far as its grade carries it.
+
+use crate::grade::Grade;
+use crate::policy::Measurement;
+use alloy_primitives::{Address, B256};
+use pox_core::evidence::EvidenceKind;
+use pox_core::history::At;
+use pox_core::receipt::Outcome;
+use pox_core::{
+    Amount, DatasetCommitment, ImageDigest, PolicyHash, ResultsCommitment, TaskId, UnixTime,
+    record::Resources,
+};
+
+/// Who asked for what, who ran it, when, and what came out.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Facts {
+    /// The task.
+    pub task: TaskId,
+    /// EIP-155 id of the chain.
+    pub chain_id: u64,
+    /// What the anchors call the chain.
+    pub chain: Option<String>,
+    /// The contract.
+    pub contract: Address,
+    /// Who asked for the task and released the secret.
+    pub owner: Address,
+    /// Who matched and is paid.
+    pub processor: Address,
+    /// Where the request stands in the chain.
+    pub requested: At,
+    /// Where the match does.
+    pub matched: At,
+    /// Where the approval does: the task can't have begun before it.
+    pub approved: At,
+    /// Where the receipt does: the task can't have ended after it.
+    pub proven: At,
+    /// SHA-256 of the OCI image manifest.
+    pub image: ImageDigest,
+    /// Commitments to the sealed inputs.
+    pub inputs: Vec<DatasetCommitment>,
+    /// What the task could use.
+    pub resources: Resources,
+    /// What the owner paid, or would have paid.
+    pub price: Amount,
+    /// The owner's evidence policy.
+    pub policy: PolicyHash,
+    /// The enclave's account.
+    pub enclave: Address,
+    /// What vouches for the enclave.
+    pub evidence: EvidenceFacts,
+    /// What the run came to.
+    pub outcome: Outcome,
+    /// The task's exit code, or 128 + signal.
+    pub exit_code: u32,
+    /// Commitment to the sealed results, or zero.
+    pub results: ResultsCommitment,
+    /// What the run used.
+    pub usage: Usage,
+    /// How it was confined.
+    pub report: ReportFacts,
+    /// The terms, as far as they are opened.
+    pub terms: Option<Opened<Vec<String>>>,
+    /// The catalogue metadata, as far as it is opened.
+    pub metadata: Option<Opened<String>>,
+    /// The block whose state shows all this.
+    pub state: StateFacts,
+}
+
+/// What vouches for the enclave.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct EvidenceFacts {
+    /// Which TEE.
+    pub kind: EvidenceKind,
+    /// What it launched; unknown where this version can't verify the kind.
+    pub measurement: Option<Measurement>,
+    /// The release with that measurement, if the verifier knows one.
+    pub release: Option<String>,
+    /// How much it showed at the time of the receipt.
+    pub when_it_ran: Grade,
+    /// How much it shows today; unknown without current collateral.
+    pub today: Option<Grade>,
+}
+
+/// What a run used, as the runtime measured it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Processor time, microseconds.
+    pub cpu_micros: u64,
+    /// Wall-clock time, microseconds.
+    pub wall_micros: u64,
+    /// Most memory at once, bytes.
+    pub memory_peak: u64,
+}
+
+/// The run report (spec §6.2).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ReportFacts {
+    /// Protections that were in force.
+    pub protections: Vec<String>,
+    /// Protections that the machine could not give, and the terms did without.
+    pub missing: Vec<String>,
+    /// Where the usage figures come from.
+    pub accounting: String,
+    /// Processor time in user mode, microseconds.
+    pub user_micros: u64,
+    /// Processor time in the kernel, microseconds.
+    pub system_micros: u64,
+    /// SHA-256 of the image's configuration, as 0x-hex; absent where the image was not read.
+    pub image_config: Option<String>,
+    /// Files, folders and links in the image.
+    pub image_entries: u64,
+    /// Bytes of input that were opened.
+    pub input_bytes: u64,
+    /// Bytes of result before sealing.
+    pub result_bytes: u64,
+    /// Why a run that did not complete ended.
+    pub reason: String,
+}
+
+/// Some leaves of a commitment, opened.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Opened<T> {
+    /// The opened ones, in order.
+    pub leaves: Vec<OpenedLeaf<T>>,
+    /// How many stay hidden.
+    pub hidden: usize,
+}
+
+/// One opened leaf; values of metadata that are not UTF-8 are given as 0x-hex.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct OpenedLeaf<T> {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: T,
+}
+
+/// The block whose state shows the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct StateFacts {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// Its time.
+    pub time: UnixTime,
+    /// The authority that sealed it, where authorities are pinned.
+    pub sealer: Option<Address>,
+    /// Distinct authorities that sealed it or a block after it, where authorities are pinned.
+    pub built: Option<usize>,
+    /// How many authorities there are, where they are pinned.
+    pub authorities: Option<usize>,
+}

@@ -1,0 +1,125 @@
+//! Why a component has its grade.
+
+use alloy_primitives::{Address, B256};
+use core::fmt;
+use pox_core::evidence::EvidenceKind;
+use serde::ser::SerializeStruct;
+
+/// Why a component has its grade, or what the grade rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The evidence is of a kind that protects nothing.
+    SimulatedKind(EvidenceKind),
+    /// This version can't verify evidence of that kind.
+    UnsupportedKind(EvidenceKind),
+    /// The measurement is that of a release that the verifier knows.
+    KnownRelease(String),
+    /// The measurement is one that the owner's policy lists, and of no release that the verifier knows.
+    ListedMeasurement,
+    /// The verifier has no anchor for the chain.
+    NoChainAnchor(u64),
+    /// The chain is known, but neither its authorities nor this block are.
+    NoAuthorities(String),
+    /// The chain is a development chain.
+    EmbeddedChain(String),
+    /// An authority of the chain sealed the block, and so many built on it.
+    Sealed {
+        /// Who sealed it.
+        by: Address,
+        /// Distinct authorities that sealed it or a block after it.
+        built: usize,
+        /// All authorities.
+        of: usize,
+    },
+    /// No more than half of the authorities have built on the block.
+    NotFinal {
+        /// Distinct authorities that sealed it or a block after it.
+        built: usize,
+        /// All authorities.
+        of: usize,
+    },
+    /// The block is, or is an ancestor of, the one that the caller trusts.
+    TrustedBlock {
+        /// The trusted block's number.
+        number: u64,
+        /// The trusted block's hash.
+        hash: B256,
+    },
+    /// The block's time is after the auditor's: one of the clocks is wrong.
+    AheadOfClock {
+        /// By how many seconds.
+        seconds: u64,
+    },
+}
+
+impl Reason {
+    /// A stable name for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SimulatedKind(_) => "simulated-kind",
+            Self::UnsupportedKind(_) => "unsupported-kind",
+            Self::KnownRelease(_) => "known-release",
+            Self::ListedMeasurement => "listed-measurement",
+            Self::NoChainAnchor(_) => "no-chain-anchor",
+            Self::NoAuthorities(_) => "no-authorities",
+            Self::EmbeddedChain(_) => "embedded-chain",
+            Self::Sealed { .. } => "sealed",
+            Self::NotFinal { .. } => "not-final",
+            Self::TrustedBlock { .. } => "trusted-block",
+            Self::AheadOfClock { .. } => "ahead-of-clock",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SimulatedKind(kind) => {
+                write!(f, "the evidence is {kind}: anyone can sign it, and it protects nothing")
+            }
+            Self::UnsupportedKind(kind) => {
+                write!(
+                    f,
+                    "this version can't verify evidence of kind {kind}, so nothing vouches for the enclave"
+                )
+            }
+            Self::KnownRelease(name) => write!(f, "the enclave ran the release {name}"),
+            Self::ListedMeasurement => {
+                write!(
+                    f,
+                    "the enclave ran what the owner's policy lists, no release that this verifier knows"
+                )
+            }
+            Self::NoChainAnchor(id) => {
+                write!(f, "this verifier has no anchor for chain {id}, so nothing vouches for the block")
+            }
+            Self::NoAuthorities(name) => {
+                write!(f, "this verifier knows neither the authorities of {name} nor this block")
+            }
+            Self::EmbeddedChain(name) => {
+                write!(f, "{name} is a development chain: anyone can seal its blocks")
+            }
+            Self::Sealed { by, built, of } => {
+                write!(f, "sealed by the authority {by}; {built} of {of} authorities built on it")
+            }
+            Self::NotFinal { built, of } => {
+                write!(f, "not final: {built} of {of} authorities built on it, and more than half are needed")
+            }
+            Self::TrustedBlock { number, hash } => {
+                write!(f, "in the chain as the endpoint said, by block {number} with hash {hash}")
+            }
+            Self::AheadOfClock { seconds } => {
+                write!(f, "the block's time is {seconds} s after the auditor's clock")
+            }
+        }
+    }
+}
+
+impl serde::Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut reason = serializer.serialize_struct("Reason", 2)?;
+        reason.serialize_field("code", self.code())?;
+        reason.serialize_field("message", &self.to_string())?;
+        reason.end()
+    }
+}

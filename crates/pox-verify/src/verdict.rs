@@ -1,0 +1,68 @@
+//! What verification concludes.
+
+use crate::facts::Facts;
+use crate::grade::Grade;
+use crate::reason::Reason;
+use crate::rejection::Rejection;
+
+/// What no grade says, in sentences for whoever reads a verdict.
+pub const NOT_CLAIMED: &[&str] =
+    &["that the method is right", "that the data is true", "that side channels leaked nothing"];
+
+/// A graded answer with reasons.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Verdict {
+    /// The worst grade of the components, or `inconsistent` with a rejection.
+    pub grade: Grade,
+    /// What the auditor asked for.
+    pub required: Grade,
+    /// Whether nothing was rejected and the grade is the required one or above.
+    pub meets: bool,
+    /// What the grade comes from; empty where a rejection ended the verification.
+    pub components: Vec<Component>,
+    /// The step that failed, and how.
+    pub rejection: Option<Rejection>,
+    /// What the proof shows, as far as the grade carries it; nothing where it was rejected.
+    pub facts: Option<Box<Facts>>,
+    /// What no grade says.
+    pub not_claimed: &'static [&'static str],
+}
+
+/// One of the parts that vouch for a proof.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Component {
+    /// `evidence` or `chain`.
+    pub name: &'static str,
+    /// How much this part shows.
+    pub grade: Grade,
+    /// Why.
+    pub reasons: Vec<Reason>,
+}
+
+impl Verdict {
+    pub(crate) fn rejected(rejection: Rejection, required: Grade) -> Self {
+        Self {
+            grade: Grade::Inconsistent,
+            required,
+            meets: false,
+            components: Vec::new(),
+            rejection: Some(rejection),
+            facts: None,
+            not_claimed: NOT_CLAIMED,
+        }
+    }
+
+    pub(crate) fn graded(components: Vec<Component>, facts: Facts, required: Grade) -> Self {
+        let worst = components.iter().map(|component| component.grade).min();
+        let grade = worst.unwrap_or(Grade::Asserted);
+        Self {
+            grade,
+            required,
+            meets: grade >= required,
+            components,
+            rejection: None,
+            facts: Some(Box::new(facts)),
+            not_claimed: NOT_CLAIMED,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The owner's check before it releases a secret agrees with the auditor's, and names a code to reject with.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use alloy_primitives::{B256, keccak256};
+use pox_core::evidence::EvidenceKind;
+use pox_core::{Domain, Kinds, Request};
+use pox_verify::evidence::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, check_key_evidence};
+use pox_verify::{Anchors, Policy, Verified};
+use support::{Draft, NOW, address, anchors, at, key, policy_bytes};
+
+type Outcome = Result<Verified<KeyEvidence>, KeyEvidenceRejection>;
+
+fn check(draft: &Draft, change: impl FnOnce(&mut KeyExpectation<'_>, &mut Vec<u8>)) -> Outcome {
+    check_under(draft, &anchors(), change)
+}
+
+fn check_under(
+    draft: &Draft,
+    anchors: &Anchors,
+    change: impl FnOnce(&mut KeyExpectation<'_>, &mut Vec<u8>),
+) -> Outcome {
+    let proof = draft.build();
+    let request: Request = proof.request_record().unwrap().try_into().unwrap();
+    let policy = Policy::parse(&draft.policy).unwrap();
+    let mut evidence = proof.matched.evidence;
+    let mut expected = KeyExpectation {
+        domain: &draft.domain,
+        request: &request,
+        policy: &policy,
+        processor: address("processor"),
+        enclave: proof.matched.enclave,
+        matched: at(11),
+        now: NOW,
+        anchors,
+    };
+    change(&mut expected, &mut evidence);
+    check_key_evidence(&evidence, &expected)
+}
+
+fn refused(outcome: Outcome) -> (Option<u8>, &'static str) {
+    let refusal = outcome.unwrap_err();
+    (refusal.reason.map(|reason| reason.code()), refusal.rejection.code())
+}
+
+#[test]
+fn good_evidence_gives_the_recipient() {
+    let evidence = check(&Draft::default(), |_, _| {}).unwrap();
+    assert_eq!(evidence.recipient, [0x5a; 1216]);
+    assert_eq!(evidence.kind, EvidenceKind::Simulated);
+    assert_eq!(evidence.measurement, support::measurement());
+    assert_eq!((evidence.block_number, evidence.block_hash), (10, keccak256("block 10")));
+}
+
+#[test]
+fn each_fault_has_its_code() {
+    let plain = Draft::default();
+    assert_eq!(refused(check(&plain, |_, evidence| evidence.push(0))), (Some(1), "malformed"));
+    let enclave = check(&plain, |expected, _| expected.enclave = address("another enclave"));
+    assert_eq!(refused(enclave), (Some(2), "key-claims"));
+    let copied = check(&plain, |expected, _| expected.processor = address("another processor"));
+    assert_eq!(refused(copied), (Some(2), "key-claims"));
+    let other = Domain { chain_id: 1, ..plain.domain };
+    let outcome = {
+        let proof = plain.build();
+        let request: Request = proof.request_record().unwrap().try_into().unwrap();
+        let policy = Policy::parse(&plain.policy).unwrap();
+        let anchors = anchors();
+        let expected = KeyExpectation {
+            domain: &other,
+            request: &request,
+            policy: &policy,
+            processor: address("processor"),
+            enclave: proof.matched.enclave,
+            matched: at(11),
+            now: NOW,
+            anchors: &anchors,
+        };
+        check_key_evidence(&proof.matched.evidence, &expected)
+    };
+    assert_eq!(refused(outcome), (Some(2), "key-claims"), "made for another chain");
+    assert_eq!(refused(check(&plain, |expected, _| expected.matched = at(9))), (Some(2), "key-claims"));
+
+    let mut forged = Draft::default();
+    forged.key.root = key("another root");
+    assert_eq!(refused(check(&forged, |_, _| {})), (Some(1), "evidence-invalid"));
+
+    let no_releases = Anchors { releases: vec![], ..anchors() };
+    assert_eq!(refused(check_under(&plain, &no_releases, |_, _| {})), (Some(3), "policy-refuses"));
+    let kinds = Draft { request: |r| r.kinds = Kinds(2), ..Draft::default() };
+    assert_eq!(refused(check(&kinds, |_, _| {})), (Some(3), "policy-refuses"));
+}
+
+#[test]
+fn a_kind_that_can_t_be_verified_gets_no_secret() {
+    let mut draft = Draft { policy: policy_bytes(r#"{"version":1}"#), ..Draft::default() };
+    draft.key.kind = EvidenceKind::Snp;
+    assert_eq!(refused(check(&draft, |_, _| {})), (Some(3), "evidence-invalid"));
+}
+
+#[test]
+fn another_policy_than_the_request_s_is_the_caller_s_fault() {
+    let draft = Draft { request: |r| r.policy = B256::repeat_byte(1).0.into(), ..Draft::default() };
+    assert_eq!(refused(check(&draft, |_, _| {})), (None, "policy-mismatch"));
+}

@@ -1,0 +1,103 @@
+//! Each step of spec §11 rejects what it is there for, by its own name; and the golden files hold the same.
+
+mod support;
+
+use pox_core::UnixTime;
+use pox_verify::{Grade, Verdict, verify};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use support::cases::{Case, Expected, all};
+use support::{Draft, NOW, anchors};
+
+fn verdict(case: &Case) -> Verdict {
+    verify(&case.proof().to_bytes(), &case.anchors(), Grade::Simulated, NOW)
+}
+
+#[test]
+fn every_case_gets_its_grade_or_its_rejection() {
+    let mut wrong = Vec::new();
+    for case in all() {
+        let verdict = verdict(&case);
+        let found = match &verdict.rejection {
+            Some(rejection) => Expected::Rejection(rejection.code()),
+            None => Expected::Grade(verdict.grade.name()),
+        };
+        let meets = case.expected == Expected::Grade("simulated");
+        let is_consistent = verdict.facts.is_some() == verdict.rejection.is_none() && verdict.meets == meets;
+        if found != case.expected || !is_consistent {
+            wrong.push((
+                case.name,
+                case.expected,
+                found,
+                verdict.rejection.map(|rejection| rejection.to_string()),
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_rejection_of_the_spec_has_a_case() {
+    let spec = include_str!("../../../spec/pox.md");
+    let table = spec.split("\n## 11. Verification").nth(1).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit());
+    let codes: BTreeSet<&str> =
+        rows.flat_map(|row| row.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    assert!(codes.len() >= 18, "{codes:?}");
+    let cases: BTreeSet<&str> = all()
+        .iter()
+        .filter_map(|case| match case.expected {
+            Expected::Rejection(code) => Some(code),
+            Expected::Grade(_) => None,
+        })
+        .collect();
+    assert_eq!(cases, codes);
+}
+
+/// Files that must change together with the format; `POX_BLESS=1` writes them anew.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test may read files; the judge may not")]
+fn golden_files_hold() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let bless = std::env::var_os("POX_BLESS").is_some();
+    let mut expected = BTreeSet::new();
+    for case in all() {
+        let (file, json) =
+            (case.proof().to_bytes(), serde_json::to_string_pretty(&verdict(&case)).unwrap() + "\n");
+        for (extension, content) in [("pox", file), ("json", json.into_bytes())] {
+            let name = format!("{}.{extension}", case.name);
+            let path = folder.join(&name);
+            if bless {
+                std::fs::write(&path, &content).unwrap();
+            }
+            assert!(std::fs::read(&path).unwrap() == content, "{name} is not what it was");
+            assert!(expected.insert(name), "{} stands twice", case.name);
+        }
+    }
+    let found: BTreeSet<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(found, expected, "a golden file that no case is for, or the other way round");
+}
+
+#[test]
+fn a_simulated_part_never_gets_above_simulated() {
+    let verdict = verify(&Draft::default().build().to_bytes(), &anchors(), Grade::Hardware, NOW);
+    assert_eq!(verdict.grade, Grade::Simulated);
+    assert!(!verdict.meets && verdict.rejection.is_none());
+}
+
+#[test]
+fn a_rejected_proof_meets_nothing() {
+    let verdict = verify(b"", &anchors(), Grade::Inconsistent, NOW);
+    assert_eq!((verdict.grade, verdict.meets), (Grade::Inconsistent, false));
+}
+
+#[test]
+fn a_clock_behind_the_chain_is_said_and_no_rejection() {
+    let verdict = verify(&Draft::default().build().to_bytes(), &anchors(), Grade::Simulated, UnixTime(5));
+    assert!(verdict.meets);
+    let chain = verdict.components.iter().find(|component| component.name == "chain").unwrap();
+    assert!(chain.reasons.iter().any(|reason| reason.code() == "ahead-of-clock"), "{chain:?}");
+}
