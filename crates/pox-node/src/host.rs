@@ -1,0 +1,264 @@
+//! One enclave process and the thread that is its network card.
+//!
+//! The thread fetches and stores what the enclave asks for, within the node's [`Access`] policy: locations come from an
+//! owner. It sees sealed bytes and public image blobs only.
+
+use crate::runtime::Runtime;
+use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, MAX_CHUNK_BYTES, Stage, receive, send};
+use pox_core::{Address, TaskId};
+use pox_store::image::{Digest, Image, ImageSource};
+use pox_store::{Access, Location, Name, PutMode, Range, Store};
+use std::collections::HashMap;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// What an enclave reports.
+#[derive(Debug)]
+pub enum Report {
+    /// It has its keys.
+    Ready {
+        /// Its account.
+        enclave: Address,
+        /// Its key evidence.
+        evidence: Vec<u8>,
+    },
+    /// It refused a secret, and waits for another.
+    SecretRefused(String),
+    /// What it does now.
+    Progress(Stage),
+    /// It signed its receipt.
+    Finished {
+        /// The receipt, ABI-encoded.
+        receipt: Vec<u8>,
+        /// Its signature.
+        signature: Vec<u8>,
+        /// The archive.
+        archive: Vec<u8>,
+    },
+    /// It is gone without a receipt.
+    Gone(String),
+}
+
+/// An enclave that runs. Dropping it kills it.
+#[derive(Debug)]
+pub struct Enclave {
+    secrets: Option<Sender<Vec<u8>>>,
+    process: Child,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Enclave {
+    /// Boots an enclave for one task; what happens to it is sent to `reports`.
+    ///
+    /// # Errors
+    /// The process does not start.
+    pub fn launch(
+        runtime: &Runtime,
+        task: TaskId,
+        boot: HostMessage,
+        storage: Storage,
+        reports: Sender<(TaskId, Report)>,
+    ) -> io::Result<Self> {
+        let mut child = runtime.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let (Some(input), Some(output)) = (input, output) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let (secrets, inbox) = channel();
+        let session =
+            Session { input, output: BufReader::new(output), inbox, storage, images: HashMap::new() };
+        let thread = std::thread::Builder::new().name(format!("enclave {task}")).spawn(move || {
+            let tell = |report| reports.send((task, report)).is_ok();
+            let end = session.serve(&boot, &tell);
+            if let Err(error) = end {
+                tell(Report::Gone(error.to_string()));
+            }
+        })?;
+        Ok(Self { secrets: Some(secrets), process: child, thread: Some(thread) })
+    }
+
+    /// Hands a signed and sealed secret to the enclave.
+    pub fn deliver(&self, secret: Vec<u8>) {
+        // An enclave that is gone has reported that already.
+        let _ = self.secrets.as_ref().map(|secrets| secrets.send(secret));
+    }
+}
+
+impl Drop for Enclave {
+    fn drop(&mut self) {
+        self.secrets = None;
+        // It may have ended by itself; waiting reaps it either way.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What enclaves may reach, and where their uploads wait until they are whole.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// The policy for locations that owners name.
+    pub access: Access,
+    /// A folder for uploads on their way.
+    pub spool: PathBuf,
+    /// Most bytes of one upload.
+    pub max_upload: u64,
+}
+
+struct Session {
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    inbox: Receiver<Vec<u8>>,
+    storage: Storage,
+    images: HashMap<String, Image>,
+}
+
+impl Session {
+    fn serve(mut self, boot: &HostMessage, tell: &dyn Fn(Report) -> bool) -> Result<(), ChannelError> {
+        self.say(boot)?;
+        loop {
+            match self.hear()? {
+                EnclaveMessage::Ready { enclave, evidence } => {
+                    tell(Report::Ready { enclave, evidence });
+                    self.pass_secret()?;
+                }
+                EnclaveMessage::SecretRefused { reason } => {
+                    tell(Report::SecretRefused(reason));
+                    self.pass_secret()?;
+                }
+                EnclaveMessage::Progress { stage } => {
+                    tell(Report::Progress(stage));
+                }
+                EnclaveMessage::Get { location, name, offset, most } => {
+                    let opened = self.storage.open(&location, &name, offset);
+                    self.answer(opened, most)?;
+                }
+                EnclaveMessage::Blob { image, digest, most } => {
+                    let opened = self.blob(&image, &digest);
+                    self.answer(opened, most)?;
+                }
+                EnclaveMessage::Put { location, name } => self.take(&location, &name)?,
+                EnclaveMessage::Finished { receipt, signature, archive } => {
+                    tell(Report::Finished { receipt, signature, archive });
+                    return Ok(());
+                }
+                EnclaveMessage::BootFailed { reason } => {
+                    tell(Report::Gone(reason));
+                    return Ok(());
+                }
+                EnclaveMessage::Chunk { .. } | EnclaveMessage::End => {
+                    return Err(ChannelError::Unexpected("bytes that belong to nothing"));
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, message: &HostMessage) -> Result<(), ChannelError> {
+        send(&mut self.input, message)
+    }
+
+    fn hear(&mut self) -> Result<EnclaveMessage, ChannelError> {
+        receive(&mut self.output)
+    }
+
+    fn pass_secret(&mut self) -> Result<(), ChannelError> {
+        let bytes = self.inbox.recv().map_err(|_| ChannelError::Closed)?;
+        self.say(&HostMessage::Secret { bytes })
+    }
+
+    /// Sends what was opened, at most `most` bytes of it, or why it could not be.
+    fn answer(&mut self, opened: Result<Box<dyn Read>, String>, most: u64) -> Result<(), ChannelError> {
+        let mut reader = match opened {
+            Ok(reader) => reader.take(most),
+            Err(reason) => return self.fail(reason),
+        };
+        loop {
+            let mut bytes = Vec::new();
+            match reader.by_ref().take(MAX_CHUNK_BYTES as u64).read_to_end(&mut bytes) {
+                Ok(0) => return self.say(&HostMessage::Done),
+                Ok(_) => self.say(&HostMessage::Chunk { bytes })?,
+                Err(error) => return self.fail(error.to_string()),
+            }
+        }
+    }
+
+    fn fail(&mut self, mut reason: String) -> Result<(), ChannelError> {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        self.say(&HostMessage::Failed { reason })
+    }
+
+    fn blob(&mut self, image: &str, digest: &str) -> Result<Box<dyn Read>, String> {
+        let digest: Digest = digest.parse().map_err(|_| "not a digest".to_owned())?;
+        if let Some(open) = self.images.get(image) {
+            return Ok(open.blob(&digest).map_err(|error| error.to_string())?);
+        }
+        // The first blob that an enclave asks for is the manifest, which names the image.
+        let source: ImageSource = image.parse().map_err(|error| format!("{error}"))?;
+        let open = source.open_exact(&digest, &self.storage.access).map_err(|error| error.to_string())?;
+        let blob = open.blob(&digest).map_err(|error| error.to_string())?;
+        self.images.insert(image.to_owned(), open);
+        Ok(blob)
+    }
+
+    /// Takes an upload to the spool, and stores it when it is whole.
+    fn take(&mut self, location: &str, name: &str) -> Result<(), ChannelError> {
+        let mut spooled = tempfile::tempfile_in(&self.storage.spool);
+        let mut size = 0u64;
+        loop {
+            match self.hear()? {
+                EnclaveMessage::Chunk { bytes } => {
+                    size = size.saturating_add(bytes.len() as u64);
+                    let written = spooled.as_mut().map(|file| {
+                        if size > self.storage.max_upload {
+                            return Err(io::Error::other("the results are larger than this node takes"));
+                        }
+                        file.write_all(&bytes)
+                    });
+                    if let Ok(Err(error)) = written {
+                        spooled = Err(error);
+                    }
+                }
+                EnclaveMessage::End => break,
+                _ => return Err(ChannelError::Unexpected("not the upload's next bytes")),
+            }
+        }
+        let stored = spooled
+            .map_err(|error| error.to_string())
+            .and_then(|file| self.storage.store(location, name, file, size));
+        match stored {
+            Ok(()) => self.say(&HostMessage::Done),
+            Err(reason) => self.fail(reason),
+        }
+    }
+}
+
+impl Storage {
+    fn open(&self, location: &str, name: &str, offset: u64) -> Result<Box<dyn Read>, String> {
+        let (location, name) = parse(location, name)?;
+        let store = Store::open_existing(&location, &self.access).map_err(|error| error.to_string())?;
+        let reader =
+            store.get(&name, Range { start: offset, end: None }).map_err(|error| error.to_string())?;
+        Ok(Box::new(reader))
+    }
+
+    fn store(&self, location: &str, name: &str, mut file: std::fs::File, size: u64) -> Result<(), String> {
+        let (location, name) = parse(location, name)?;
+        file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
+        let store = Store::open(&location, &self.access).map_err(|error| error.to_string())?;
+        store.put(&name, &mut file, size, PutMode::Replace).map_err(|error| error.to_string())
+    }
+}
+
+fn parse(location: &str, name: &str) -> Result<(Location, Name), String> {
+    let location = location.parse::<Location>().map_err(|error| error.to_string())?;
+    let name = name.parse::<Name>().map_err(|error| error.to_string())?;
+    Ok((location, name))
+}
+
+/// Why something failed, for the enclave's report: a sentence.
+const MAX_REASON_BYTES: usize = 500;

@@ -1,0 +1,325 @@
+//! The owner's agent: drives its tasks to their ends, by policy, while the owner is away.
+
+use super::kept::{BadKept, KeptTask};
+use super::proof::{ProofError, fetch_archive};
+use super::release::{CheckedMatch, ReleaseError, check_match, release};
+use super::results::{ResultsError, open_results};
+use crate::clock::{head, now, sighting};
+use k256::ecdsa::SigningKey;
+use pox_chain::{Carried, ChainError, Contract, Cursor, Draft, Effect, Follower, Outbox, Patience, Sent};
+use pox_core::receipt::archive_hash;
+use pox_core::refusal::Phase;
+use pox_core::role::Seat;
+use pox_core::role::owner::{Action, Ending, Entry, Fact, Fetch, Owner, Verdict};
+use pox_core::{Address, Archive, B256, ResultsCommitment, TaskId};
+use pox_seal::Identity;
+use pox_store::Access;
+use pox_verify::Anchors;
+use std::io;
+use std::path::PathBuf;
+
+/// What the owner acts with.
+pub struct Owns<'a> {
+    /// The contract.
+    pub contract: &'a Contract,
+    /// Sends transactions as the owner.
+    pub outbox: &'a Outbox,
+    /// Signs releases.
+    pub account: &'a SigningKey,
+    /// Opens inputs' keys and results.
+    pub identity: &'a Identity,
+    /// What may be read and written.
+    pub access: &'a Access,
+    /// What the owner trusts.
+    pub anchors: &'a Anchors,
+    /// How long transactions are waited for.
+    pub patience: Patience,
+}
+
+/// Where an agent writes what it must remember, and tells what happens.
+pub trait Desk {
+    /// Keeps a task's entry, on disk when this returns.
+    ///
+    /// # Errors
+    /// It can't be written; nothing that depends on it is done.
+    fn save(&mut self, task: TaskId, entry: &Entry) -> io::Result<()>;
+
+    /// Where a task's opened results go; `None` leaves them sealed where they are.
+    fn results_folder(&self, task: TaskId) -> Option<PathBuf>;
+
+    /// Tells what happened.
+    fn note(&mut self, task: TaskId, note: Note);
+}
+
+/// Something that whoever watches wants to know.
+#[derive(Debug)]
+pub enum Note {
+    /// A transaction is in the chain.
+    Sent {
+        /// Which call.
+        call: &'static str,
+        /// Its hash.
+        hash: B256,
+        /// Its block.
+        block: u64,
+        /// Gas that it used.
+        gas: u64,
+    },
+    /// A processor matched the task with an enclave.
+    Matched {
+        /// The processor.
+        processor: Address,
+        /// The enclave's account.
+        enclave: Address,
+        /// The transaction.
+        transaction: B256,
+    },
+    /// The evidence was checked, and the policy accepts it.
+    Accepted {
+        /// Which TEE.
+        kind: pox_core::evidence::EvidenceKind,
+        /// What it launched.
+        measurement: pox_verify::Measurement,
+    },
+    /// The evidence is refused.
+    Refused(ReleaseError),
+    /// The receipt is in the chain.
+    Proven {
+        /// What the run came to.
+        outcome: u8,
+        /// The transaction.
+        transaction: B256,
+    },
+    /// The results are here.
+    Fetched {
+        /// Files, folders and links.
+        entries: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// Something failed in passing, and is tried again.
+    Trouble(String),
+}
+
+/// Something that the agent can't get past.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// What was kept is damaged.
+    #[error(transparent)]
+    Kept(#[from] BadKept),
+    /// The journal can't be written.
+    #[error("cannot write the journal: {0}")]
+    Journal(#[source] io::Error),
+    /// The chain refuses, or can't be asked.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The secret can't be released.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// The results can't be opened.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// The archive can't be had.
+    #[error(transparent)]
+    Archive(#[from] ProofError),
+}
+
+/// One task under an agent's care.
+pub struct Tended<'a> {
+    owns: &'a Owns<'a>,
+    kept: KeptTask,
+    owner: Owner,
+    follower: Follower,
+}
+
+impl<'a> Tended<'a> {
+    /// Takes a task on: a new one, or one whose journal entry is at hand.
+    ///
+    /// # Errors
+    /// What was kept is damaged.
+    pub fn new(
+        owns: &'a Owns<'a>,
+        kept: KeptTask,
+        entry: Option<Entry>,
+        patience: pox_core::role::owner::Patience,
+    ) -> Result<Self, BadKept> {
+        let owner = match entry {
+            Some(entry) => Owner::resume(entry, patience),
+            None => Owner::new(&kept.domain, kept.request()?, patience),
+        };
+        let follower = Follower::new(owns.contract, Cursor::before(kept.from_block));
+        Ok(Self { owns, kept, owner, follower })
+    }
+
+    /// The task.
+    pub fn task(&self) -> TaskId {
+        self.owner.task()
+    }
+
+    /// Looks at the chain once, and does what is to be done. `Some` once the task has ended for good.
+    ///
+    /// # Errors
+    /// What can't be got past, or only by trying again later; calling again goes on where it stopped.
+    pub fn step(&mut self, desk: &mut dyn Desk) -> Result<Option<Ending>, AgentError> {
+        let batch = self.follower.poll()?;
+        for followed in &batch.events {
+            if let pox_chain::Followed::Event { place, event } = followed {
+                self.tell(event, place.transaction, desk);
+            }
+            self.owner.handle(Fact::Chain(sighting(followed)), now());
+        }
+        self.owner.handle(Fact::Chain(head(batch.head.number)), now());
+        self.owner.handle_timeout(now());
+        while let Some(action) = self.owner.poll_action() {
+            self.act(action, desk)?;
+        }
+        Ok(self.owner.ending())
+    }
+
+    /// Takes the request back, as soon as it is not matched.
+    pub fn cancel(&mut self) {
+        self.owner.handle(Fact::Cancel, now());
+    }
+
+    fn tell(&self, event: &pox_core::Event, transaction: B256, desk: &mut dyn Desk) {
+        use pox_core::Event;
+        let own = self.task();
+        match event {
+            Event::Matched { task, processor, enclave, .. } if *task == own => {
+                desk.note(own, Note::Matched { processor: *processor, enclave: *enclave, transaction });
+            }
+            Event::Proven { task, receipt, .. } if *task == own => {
+                desk.note(own, Note::Proven { outcome: receipt.outcome, transaction });
+            }
+            _ => {}
+        }
+    }
+
+    fn act(&mut self, action: Action, desk: &mut dyn Desk) -> Result<(), AgentError> {
+        let (task, contract) = (self.task(), self.owns.contract);
+        match action {
+            Action::Save => desk.save(task, self.owner.entry()).map_err(AgentError::Journal),
+            Action::SendRequest => {
+                self.send("request", &contract.request(self.owner.request()), Phase::Requested, desk)
+            }
+            Action::Judge(seat) => self.judge(seat, desk),
+            Action::SendApprove(seat) => {
+                let checked = self.check(&seat)?;
+                let owns = self.owns;
+                let secret = release(&self.kept, &checked, owns.identity, owns.account, owns.access)?;
+                self.send(
+                    "approve",
+                    &contract.approve(task, seat.enclave, secret.into()),
+                    Phase::Approved,
+                    desk,
+                )
+            }
+            Action::SendReject { reason, .. } => {
+                // A reject takes the task back to Requested, which is before Matched: no phase shows that it happened.
+                self.send_once("reject", &contract.reject(self.owner.request(), reason), desk)
+            }
+            Action::SendCancel => self.send("cancel", &contract.cancel(task), Phase::Cancelled, desk),
+            Action::SendExpire(_) => self.send("expire", &contract.expire(task), Phase::Expired, desk),
+            Action::FetchResults { results, archive } => self.fetch(results, archive, desk),
+            Action::Finish(_) => Ok(()),
+        }
+    }
+
+    fn check(&self, seat: &Seat) -> Result<CheckedMatch, AgentError> {
+        let history = self.owns.contract.history(self.task())?;
+        let step = history.steps.iter().find(|step| step.place.transaction == seat.place.transaction);
+        let Some(Carried::Match { evidence, .. }) = step.map(|step| &step.carried) else {
+            return Err(ChainError::Reorganised(seat.place.at.number).into());
+        };
+        Ok(check_match(
+            &self.kept,
+            seat.processor,
+            seat.enclave,
+            evidence,
+            seat.place.at,
+            now(),
+            self.owns.anchors,
+        )?)
+    }
+
+    fn judge(&mut self, seat: Seat, desk: &mut dyn Desk) -> Result<(), AgentError> {
+        let verdict = match self.check(&seat) {
+            Ok(checked) => {
+                let (kind, measurement) = (checked.evidence.kind, checked.evidence.measurement);
+                desk.note(self.task(), Note::Accepted { kind, measurement });
+                Verdict::Accept
+            }
+            Err(AgentError::Release(error)) => {
+                let Some(reason) = error.reject_reason() else { return Err(error.into()) };
+                desk.note(self.task(), Note::Refused(error));
+                Verdict::Reject(reason)
+            }
+            Err(other) => return Err(other),
+        };
+        self.owner.handle(Fact::Judged { seat, verdict }, now());
+        Ok(())
+    }
+
+    /// Sends a call unless the task has come to its phase already.
+    fn send(
+        &self,
+        call: &'static str,
+        draft: &Draft,
+        to: Phase,
+        desk: &mut dyn Desk,
+    ) -> Result<(), AgentError> {
+        let (contract, task) = (self.owns.contract, self.task());
+        let mut done = || Ok(contract.task(task)?.is_some_and(|view| view.phase >= to));
+        match self.owns.outbox.ensure(draft, &self.owns.patience, &mut done, &mut |_| Ok(()))? {
+            Effect::Sent(sent) => desk.note(task, sent_note(call, &sent)),
+            Effect::AlreadyThere => {}
+        }
+        Ok(())
+    }
+
+    fn send_once(&self, call: &'static str, draft: &Draft, desk: &mut dyn Desk) -> Result<(), AgentError> {
+        let sent = self.owns.outbox.send(draft, &self.owns.patience, &mut |_| Ok(()))?;
+        desk.note(self.task(), sent_note(call, &sent));
+        Ok(())
+    }
+
+    fn fetch(
+        &mut self,
+        results: ResultsCommitment,
+        archive: Archive,
+        desk: &mut dyn Desk,
+    ) -> Result<(), AgentError> {
+        let fetch = match self.try_fetch(results, archive, desk) {
+            Ok(()) => Fetch::Had,
+            Err(error @ AgentError::Journal(_)) => return Err(error),
+            Err(error) => {
+                desk.note(self.task(), Note::Trouble(error.to_string()));
+                Fetch::Failed
+            }
+        };
+        self.owner.handle(Fact::Fetched { results, fetch }, now());
+        Ok(())
+    }
+
+    fn try_fetch(
+        &self,
+        results: ResultsCommitment,
+        archive: Archive,
+        desk: &mut dyn Desk,
+    ) -> Result<(), AgentError> {
+        let (place, access) = (&self.kept.results, self.owns.access);
+        if archive_hash(&fetch_archive(place, access)?) != archive {
+            return Err(ProofError::OtherArchive.into());
+        }
+        let Some(folder) = desk.results_folder(self.task()) else { return Ok(()) };
+        let opened = open_results(place, results, self.owns.identity, &folder, access, &mut |_| ())?;
+        desk.note(self.task(), Note::Fetched { entries: opened.entries, bytes: opened.bytes });
+        Ok(())
+    }
+}
+
+/// What a sent transaction is to whoever watches.
+pub fn sent_note(call: &'static str, sent: &Sent) -> Note {
+    let receipt = &sent.receipt;
+    Note::Sent { call, hash: receipt.transaction, block: receipt.block.number, gas: receipt.gas_used }
+}

@@ -1,0 +1,13 @@
+//! The owner's side: what it keeps of a task, what it releases to an enclave, and what it makes of the end.
+
+mod agent;
+mod kept;
+mod proof;
+mod release;
+mod results;
+
+pub use agent::{AgentError, Desk, Note, Owns, Tended, sent_note};
+pub use kept::{BadKept, Deadlines, KeptTask, Plan, PlannedInput, prepare};
+pub use proof::{Disclosure, ProofError, collect, fetch_archive};
+pub use release::{CheckedMatch, ReleaseError, check_match, release};
+pub use results::{ResultsError, open_results};

@@ -1,0 +1,135 @@
+//! Checking a match, and releasing the secret to its enclave.
+
+use super::kept::{BadKept, KeptTask};
+use crate::objects::StoreSource;
+use k256::ecdsa::SigningKey;
+use pox_core::history::At;
+use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret};
+use pox_core::{Address, UnixTime};
+use pox_seal::age::{AgeError, seal_bytes};
+use pox_seal::dataset::{OpenError, file_keys};
+use pox_seal::{BadKey, Identity, OsRandom, Recipient};
+use pox_store::{Access, Location, Store};
+use pox_verify::evidence::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, check_key_evidence};
+use pox_verify::{Anchors, Verified};
+
+/// A secret can't be released.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// What the owner kept is damaged.
+    #[error(transparent)]
+    Kept(#[from] BadKept),
+    /// The evidence is not one that the owner's policy accepts.
+    #[error(transparent)]
+    Evidence(#[from] KeyEvidenceRejection),
+    /// An input is not where it was, or not readable.
+    #[error("input at {location}: {source}")]
+    Storage {
+        /// Where it should be.
+        location: String,
+        /// Why it can't be read.
+        source: pox_store::Error,
+    },
+    /// A place is none.
+    #[error("{0:?} is no location")]
+    Location(String),
+    /// An input does not open with the owner's identity.
+    #[error("input at {location}: {source}")]
+    Input {
+        /// Where it is.
+        location: String,
+        /// Why.
+        source: OpenError,
+    },
+    /// The enclave's recipient is no key.
+    #[error("the enclave's recipient: {0}")]
+    Recipient(#[from] BadKey),
+    /// Sealing failed.
+    #[error(transparent)]
+    Seal(#[from] AgeError),
+}
+
+/// A match whose evidence the owner's policy accepts: the only thing to which a secret is released.
+#[derive(Debug)]
+pub struct CheckedMatch {
+    enclave: Address,
+    /// What the evidence shows.
+    pub evidence: Verified<KeyEvidence>,
+}
+
+impl ReleaseError {
+    /// The code to reject the match with, if the match is at fault.
+    pub fn reject_reason(&self) -> Option<u8> {
+        match self {
+            Self::Evidence(rejection) => rejection.reason.map(|reason| reason.code()),
+            _ => None,
+        }
+    }
+}
+
+/// Checks a match's evidence as the owner must before it releases anything.
+///
+/// # Errors
+/// The evidence is not of this task, processor and enclave, or the policy does not accept it; the rejection names the code for `reject`.
+pub fn check_match(
+    kept: &KeptTask,
+    processor: Address,
+    enclave: Address,
+    evidence: &[u8],
+    matched: At,
+    now: UnixTime,
+    anchors: &Anchors,
+) -> Result<CheckedMatch, ReleaseError> {
+    let (request, policy) = (kept.request()?, kept.policy()?);
+    let domain = &kept.domain;
+    let expected = KeyExpectation {
+        domain,
+        request: &request,
+        policy: &policy,
+        processor,
+        enclave,
+        matched,
+        now,
+        anchors,
+    };
+    Ok(CheckedMatch { enclave, evidence: check_key_evidence(evidence, &expected)? })
+}
+
+/// Makes the signed and sealed secret for an enclave whose evidence was checked: `approve` carries it.
+///
+/// # Errors
+/// An input's keys can't be had, or sealing fails.
+pub fn release(
+    kept: &KeptTask,
+    checked: &CheckedMatch,
+    identity: &Identity,
+    account: &SigningKey,
+    access: &Access,
+) -> Result<Vec<u8>, ReleaseError> {
+    let task = kept.task()?;
+    let inputs = kept.inputs.iter().map(|location| input_access(location, identity, access));
+    let secret = Secret {
+        task,
+        terms: kept.terms()?,
+        image: kept.image.clone(),
+        inputs: inputs.collect::<Result<_, _>>()?,
+        results: kept.results.clone(),
+        recipients: kept.recipients.clone(),
+    };
+    let recipient = Recipient::from_hybrid_public_key(&checked.evidence.recipient)?;
+    let sealed = seal_bytes(&[recipient], &secret.to_bytes(), &mut OsRandom)?;
+    Ok(SignedSecret::sign(&kept.domain, task, checked.enclave, sealed, account).to_bytes())
+}
+
+fn input_access(location: &str, identity: &Identity, access: &Access) -> Result<InputAccess, ReleaseError> {
+    let parsed: Location = location.parse().map_err(|_| ReleaseError::Location(location.to_owned()))?;
+    let store = Store::open_existing(&parsed, access)
+        .map_err(|source| ReleaseError::Storage { location: location.to_owned(), source })?;
+    let keys = file_keys(&mut StoreSource::new(store), std::slice::from_ref(identity))
+        .map_err(|source| ReleaseError::Input { location: location.to_owned(), source })?;
+    let keys = keys.iter().map(|(name, key)| ObjectKey {
+        object: name.as_str().to_owned(),
+        key: key.dangerous_bytes().to_vec(),
+    });
+    Ok(InputAccess { location: location.to_owned(), keys: keys.collect() })
+}
