@@ -1,0 +1,44 @@
+//! The commands, one file each. A command opens what it needs, does one thing, and says what came of it.
+
+mod agent;
+mod completions;
+mod contract;
+mod demo;
+mod devnet;
+mod fund;
+mod image;
+mod key;
+mod node;
+mod open;
+mod policy;
+mod reference;
+mod run;
+mod seal;
+mod task;
+mod verify;
+
+pub(crate) use policy::read as read_policy;
+
+use crate::cli::Command;
+use crate::context::Context;
+use crate::error::Failure;
+use std::process::ExitCode;
+
+/// Runs the command that was typed.
+pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Key(args) => key::run(context, &args)?,
+        Command::Devnet(args) => devnet::run(context, &args)?,
+        Command::Fund(args) => fund::run(context, &args)?,
+        Command::Image(args) => image::run(context, &args)?,
+        Command::Policy(args) => policy::run(context, &args)?,
+        Command::Contract(args) => contract::run(context, &args)?,
+        Command::Seal(args) => seal::run(context, &args)?,
+        Command::Open(args) => open::run(context, &args)?,
+        Command::Completions(args) => completions::run(&args)?,
+        Command::Reference => reference::run()?,
+        Command::Verify(args) => return verify::run(context, &args),
+        of_a_task => return task::run(context, of_a_task),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,180 @@
+//! `pox node`: a processor at work.
+
+use super::devnet::stop_signal;
+use crate::cli::Node;
+use crate::context::Context;
+use crate::embedded;
+use crate::error::{Failure, Hint as _};
+use crate::output::Output;
+use crate::quantity::{Bytes, Seconds};
+use crate::task_file::cpu_millis;
+use pox_chain::Patience;
+use pox_core::channel::Stage;
+use pox_core::evidence::EvidenceKind;
+use pox_core::receipt::Outcome;
+use pox_core::role::processor::{Ending, Policy};
+use pox_core::{Address, Amount, Offer, Resources, Salt, TaskId, UnixTime};
+use pox_node::host::Storage;
+use pox_node::service::{Equipment, Note, Service};
+use pox_node::{Journal, Runtime};
+use pox_store::Access;
+use std::cell::Cell;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+pub(crate) fn run(context: &Context, args: &Node) -> Result<(), Failure> {
+    let stop = stop_signal()?;
+    let mut ended = 0u64;
+    let output = context.output;
+    serve(context, args, &stop, &mut |task, note| {
+        if matches!(note, Note::Done(_)) {
+            ended += 1;
+        }
+        tell(&output, task, &note);
+        args.stop_after.is_none_or(|most| ended < most)
+    })?;
+    context.output.result(&serde_json::json!({ "ended": ended }), || format!("{ended} tasks ended"))
+}
+
+/// Serves until a signal comes, or `watch` says that it is enough.
+pub(crate) fn serve(
+    context: &Context,
+    args: &Node,
+    stop: &Receiver<()>,
+    watch: &mut dyn FnMut(Option<TaskId>, Note) -> bool,
+) -> Result<(), Failure> {
+    let enough = Cell::new(false);
+    let mut told = |task: Option<TaskId>, note: Note| enough.set(!watch(task, note) || enough.get());
+    let mut service = start(context, args, &mut told)?;
+    loop {
+        service.step(&mut told)?;
+        service.wait(POLL, &mut told)?;
+        match stop.try_recv() {
+            Err(TryRecvError::Empty) if !enough.get() => {}
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn start(
+    context: &Context,
+    args: &Node,
+    watch: &mut dyn FnMut(Option<TaskId>, Note),
+) -> Result<Service, Failure> {
+    let outbox = context.outbox()?;
+    let account = outbox.address();
+    let folder = context.home()?.path("node");
+    let spool = folder.join("spool");
+    std::fs::create_dir_all(&spool)
+        .map_err(|error| Failure::machine(format!("{}: {error}", spool.display())))?;
+    let runtime = Runtime::install(embedded::RUNTIME, &folder)
+        .map_err(|error| Failure::machine(format!("cannot install the runtime: {error}")))?;
+    let journal = Journal::open(&folder.join("journal.redb"))
+        .map_err(Failure::from)
+        .hint("one node at a time uses a home")?;
+    let offer = offer(context, args, account)?;
+    let storage =
+        Storage { access: access(args)?, spool, max_upload: u64::from(offer.resources.disk_mib) << 21 };
+    let contract = context.contract()?;
+    let equipment = Equipment { contract, outbox, runtime, storage, journal, patience: Patience::default() };
+    Ok(Service::start(equipment, policy(account, args.tasks), offer, watch)?)
+}
+
+fn offer(context: &Context, args: &Node, processor: Address) -> Result<Offer, Failure> {
+    let amount = |wei| {
+        Amount::from_wei(wei)
+            .ok_or_else(|| Failure::usage(format!("{wei} wei is more than a record can hold")))
+    };
+    let mut salt = [0; 32];
+    getrandom::fill(&mut salt).map_err(Failure::machine)?;
+    Ok(Offer {
+        processor,
+        // No hardware TEE is driven by this version.
+        kinds: EvidenceKind::Simulated.bit(),
+        resources: Resources {
+            cpu_millis: cpu_millis(args.cpus)
+                .ok_or_else(|| Failure::usage("--cpus must be between 0.01 and 65536"))?,
+            memory_mib: args.memory.parse::<Bytes>()?.to_mib()?,
+            disk_mib: args.disk.parse::<Bytes>()?.to_mib()?,
+            time_limit: args.time.parse::<Seconds>()?.to_u32()?,
+        },
+        price_per_second: amount(args.price)?,
+        bond: amount(args.bond)?,
+        valid_until: UnixTime(context.now().0.saturating_add(args.valid.parse::<Seconds>()?.0)),
+        salt: Salt::from(salt),
+    })
+}
+
+fn access(args: &Node) -> Result<Access, Failure> {
+    let mut access = Access::default();
+    for folder in &args.allow_dir {
+        access = access.allow_root(folder);
+    }
+    for host in &args.allow_host {
+        access =
+            access.allow_host(host.parse().map_err(|error| Failure::usage(error).about("--allow-host"))?);
+    }
+    Ok(access)
+}
+
+fn policy(account: Address, slots: usize) -> Policy {
+    Policy {
+        account,
+        slots,
+        confirmations: 1,
+        again_after: 15,
+        boot_time: 30,
+        overhead: 60,
+        // Long enough that another processor's match is usually seen first, short enough for a person who waits.
+        max_delay: 3,
+        grace: 600,
+        launches: 3,
+    }
+}
+
+/// One line about what happens.
+pub(crate) fn tell(output: &Output, task: Option<TaskId>, note: &Note) {
+    let about = task.map_or_else(String::new, |task| format!("{} ", short(task)));
+    let text = match note {
+        Note::Offering { offer, renewed: true } => {
+            format!("offering {offer}: SIMULATED enclaves, no hardware protects them")
+        }
+        Note::Offering { offer, .. } => {
+            format!("the offer still stands: {offer}; SIMULATED enclaves, no hardware protects them")
+        }
+        Note::Sent { call, hash, block, gas } => format!("{call:<9}{hash} in block {block}, {gas} gas"),
+        Note::Booting => "booting a simulated enclave".into(),
+        Note::Ready(enclave) => format!("enclave {enclave} has its keys"),
+        Note::Stage(stage) => stage_name(*stage).into(),
+        Note::Done(ending) => format!("done: {}", ending_name(*ending)),
+        Note::Trouble(text) => format!("trouble: {text}"),
+    };
+    output.say(format!("{about}{text}"));
+}
+
+fn short(task: TaskId) -> String {
+    task.to_string().chars().take(10).collect()
+}
+
+pub(crate) fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Image => "the enclave fetches and checks the image",
+        Stage::Inputs => "the enclave fetches, checks and opens the inputs",
+        Stage::Running => "the task runs in its sandbox",
+        Stage::Results => "the enclave seals and delivers the results",
+    }
+}
+
+fn ending_name(ending: Ending) -> String {
+    match ending {
+        Ending::Proven(outcome) => Outcome::try_from(outcome)
+            .map_or_else(|error| error.to_string(), |outcome| format!("proven, outcome {outcome}")),
+        Ending::Rejected => "the owner rejected the evidence; the bond is back".into(),
+        Ending::Unanswered => "the owner did not answer; the bond is back".into(),
+        Ending::BondLost => "not proven in time; the bond is lost".into(),
+        Ending::NotOurs => "not ours".into(),
+        Ending::NoEnclave => "no enclave would launch".into(),
+    }
+}
+
+const POLL: Duration = Duration::from_millis(300);

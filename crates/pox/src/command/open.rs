@@ -1,0 +1,73 @@
+//! `pox open`: what is in a sealed dataset, or came out of a task.
+
+use crate::cli::Open;
+use crate::context::Context;
+use crate::error::{Failure, Hint as _};
+use crate::{locate, owner, sealed};
+use pox_core::{DatasetCommitment, TaskId};
+use pox_seal::dataset::Kind;
+use pox_store::Location;
+use serde::Serialize;
+use std::path::Path;
+
+#[derive(Serialize)]
+struct Opened {
+    commitment: DatasetCommitment,
+    to: String,
+    kind: &'static str,
+    entries: u64,
+    bytes: u64,
+}
+
+pub(crate) fn run(context: &Context, args: &Open) -> Result<(), Failure> {
+    if args.to.symlink_metadata().is_ok() {
+        return Err(Failure::usage(format!("{} exists already", args.to.display())))
+            .hint("nothing is overwritten: name a new folder with --to");
+    }
+    match args.source.parse::<TaskId>() {
+        Ok(_) if args.commitment.is_some() => Err(Failure::usage("--commitment is for datasets"))
+            .hint("a task's results are always checked against its receipt"),
+        Ok(task) => owner::open_results(context, task, &args.to),
+        Err(_) => dataset(context, args),
+    }
+}
+
+fn dataset(context: &Context, args: &Open) -> Result<(), Failure> {
+    let place = locate::folder(&args.source, Path::new("."))?;
+    let location: Location = place.parse().map_err(Failure::usage)?;
+    let commitment = match &args.commitment {
+        Some(text) => commitment(text)?,
+        None => {
+            let commitment = sealed::Source::open(context, &location)?
+                .commitment()
+                .map_err(|failure| failure.about(&location))?;
+            context.output.say(format!(
+                "the dataset's commitment is {commitment}, compared with nothing: see --commitment"
+            ));
+            commitment
+        }
+    };
+    let found = sealed::open(context, &location, commitment, &args.to)?;
+    let opened = Opened {
+        commitment,
+        to: args.to.display().to_string(),
+        kind: match found.kind {
+            Kind::File => "file",
+            Kind::Tree => "tree",
+        },
+        entries: found.entries,
+        bytes: found.bytes,
+    };
+    context.output.result(&opened, || {
+        format!("opened {} entries, {} bytes, into {}", opened.entries, opened.bytes, opened.to)
+    })
+}
+
+/// With or without 0x: `sha256sum B3SUMS` prints it without.
+fn commitment(text: &str) -> Result<DatasetCommitment, Failure> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    format!("0x{digits}")
+        .parse()
+        .map_err(|error| Failure::usage(error).about(format!("{text:?}")))
+        .hint("`pox seal` prints it, and `sha256sum B3SUMS` too")
+}

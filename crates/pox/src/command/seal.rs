@@ -1,0 +1,132 @@
+//! `pox seal`: a file or folder becomes a sealed dataset.
+
+use crate::cli::Seal;
+use crate::context::Context;
+use crate::error::{Failure, Hint as _};
+use crate::progress::ByteProgress;
+use crate::{locate, sealed};
+use pox_core::DatasetCommitment;
+use pox_seal::dataset::{DirectorySink, SealedDataset, seal};
+use pox_seal::{IdentityKind, OsRandom, Recipient};
+use pox_store::{Location, Store};
+use serde::Serialize;
+use std::path::Path;
+
+#[derive(Serialize)]
+struct Sealed {
+    commitment: DatasetCommitment,
+    location: String,
+    entries: u64,
+    /// Bytes before sealing.
+    bytes: u64,
+    objects: Vec<Object>,
+    recipients: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Object {
+    name: String,
+    blake3: String,
+    key_commitment: String,
+    bytes: u64,
+}
+
+pub(crate) fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
+    let recipients = recipients(context, &args.recipient)?;
+    let to = locate::folder(&args.to, Path::new("."))?;
+    let location: Location = to.parse().map_err(Failure::usage)?;
+    let made = match location.directory() {
+        Some(folder) => seal_into(context, &args.path, &recipients, folder)?,
+        None => seal_and_store(context, &args.path, &recipients, &location)?,
+    };
+    let result = Sealed {
+        commitment: sealed::to_core(made.commitment),
+        location: location.to_string(),
+        entries: made.entries,
+        bytes: made.bytes,
+        objects: objects(&made),
+        recipients: recipients.iter().map(ToString::to_string).collect(),
+    };
+    context.output.result(&result, || text(&result))?;
+    if recipients.iter().any(|recipient| recipient.kind() == IdentityKind::X25519) {
+        context.output.say(
+            "a recipient uses X25519 alone: who keeps a copy can open it when quantum computers break that",
+        );
+    }
+    context.output.say(format!("next: name it in a task file, as in `inputs: {{data: {}}}`", args.to));
+    Ok(())
+}
+
+fn seal_into(
+    context: &Context,
+    path: &Path,
+    recipients: &[Recipient],
+    folder: &Path,
+) -> Result<SealedDataset, Failure> {
+    // A folder's size would cost a walk of its own; a missing path fails below, by name.
+    let total = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map_or(0, |file| file.len());
+    let mut sink = DirectorySink::create(folder)
+        .map_err(|error| Failure::usage(format!("cannot make {}: {error}", folder.display())))
+        .hint("--to names a new folder, in one that is there and can be written to")?;
+    let progress = ByteProgress::start(&context.output, "sealing", total);
+    let made = seal(&[path], recipients, &mut sink, &mut OsRandom, &mut |bytes| progress.at(bytes));
+    Ok(made?)
+}
+
+fn seal_and_store(
+    context: &Context,
+    path: &Path,
+    recipients: &[Recipient],
+    location: &Location,
+) -> Result<SealedDataset, Failure> {
+    let store = Store::open(location, &context.access([&*location.to_string()]))
+        .map_err(|error| Failure::from(error).about(location))?;
+    sealed::check_free(&store, location)?;
+    let scratch = tempfile::tempdir()
+        .map_err(|error| Failure::machine(format!("cannot make a temporary folder: {error}")))
+        .hint("TMPDIR names a folder with room for the sealed data")?;
+    let folder = scratch.path().join("dataset");
+    let made = seal_into(context, path, recipients, &folder)?;
+    sealed::upload(context, &made, &folder, &store).map_err(|failure| failure.about(location))?;
+    Ok(made)
+}
+
+fn recipients(context: &Context, further: &[String]) -> Result<Vec<Recipient>, Failure> {
+    let mut recipients = vec![context.home()?.recipient()?];
+    for text in further {
+        let recipient: Recipient = text
+            .parse()
+            .map_err(|error| Failure::usage(error).about(format!("recipient {text:?}")))
+            .hint("`pox key show` prints one, `age-keygen -y` too")?;
+        if !recipients.contains(&recipient) {
+            recipients.push(recipient);
+        }
+    }
+    Ok(recipients)
+}
+
+fn objects(made: &SealedDataset) -> Vec<Object> {
+    made.objects
+        .iter()
+        .map(|object| Object {
+            name: object.name.as_str().to_owned(),
+            blake3: object.digest.to_string(),
+            key_commitment: object.key_commitment.to_string(),
+            bytes: object.len,
+        })
+        .collect()
+}
+
+fn text(sealed: &Sealed) -> String {
+    let mut text = format!(
+        "commitment  {}\nlocation    {}\ncontent     {} entries, {} bytes\n",
+        sealed.commitment, sealed.location, sealed.entries, sealed.bytes
+    );
+    for object in &sealed.objects {
+        text.push_str(&format!(
+            "object      {}, {} bytes, BLAKE3 {}\n",
+            object.name, object.bytes, object.blake3
+        ));
+    }
+    text
+}

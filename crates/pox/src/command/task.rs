@@ -1,0 +1,426 @@
+//! The commands of a task's life, each on its own.
+
+use super::{agent, demo, node};
+use crate::cli::{Approve, Command, Offers, Proof, Reject, Request, Status, TaskArg};
+use crate::context::Context;
+use crate::error::{Culprit, Failure, Hint as _};
+use crate::home::Overwrite;
+use crate::owner::{self, Owner, task_id};
+use crate::quantity::Seconds;
+use crate::task_file::TaskFile;
+use pox_chain::{Carried, Draft, Effect, Patience, Sent, TaskHistory};
+use pox_core::history::At;
+use pox_core::refusal::Phase;
+use pox_core::{Address, Event, TaskId, UnixTime};
+use pox_node::owner::{CheckedMatch, Disclosure, KeptTask, check_match, prepare, release};
+use serde::Serialize;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Request(args) => request(context, &args)?,
+        Command::Offers(args) => offers(context, &args)?,
+        Command::Approve(args) => approve(context, &args)?,
+        Command::Reject(args) => reject(context, &args)?,
+        Command::Cancel(args) => end(context, &args, "cancel", Phase::Cancelled)?,
+        Command::Expire(args) => end(context, &args, "expire", Phase::Expired)?,
+        Command::Status(args) => status(context, &args)?,
+        Command::Proof(args) => proof(context, &args)?,
+        Command::Withdraw => withdraw(context)?,
+        Command::Agent(args) => agent::run(context, &args)?,
+        Command::Node(args) => node::run(context, &args)?,
+        Command::Run(args) => return super::run::run(context, &args),
+        Command::Demo(args) => return demo::run(context, &args),
+        _ => return Err(Failure::machine("this command is not one of a task")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A transaction, for machines and people.
+#[derive(Debug, Serialize)]
+struct Transaction {
+    task: TaskId,
+    call: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<pox_core::B256>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gas: Option<u64>,
+}
+
+impl Transaction {
+    fn of(task: TaskId, call: &'static str, effect: &Effect) -> Self {
+        let sent: Option<&Sent> = match effect {
+            Effect::Sent(sent) => Some(sent),
+            Effect::AlreadyThere => None,
+        };
+        Self {
+            task,
+            call,
+            transaction: sent.map(|sent| sent.receipt.transaction),
+            block: sent.map(|sent| sent.receipt.block.number),
+            gas: sent.map(|sent| sent.receipt.gas_used),
+        }
+    }
+
+    fn text(&self) -> String {
+        match (self.transaction, self.block, self.gas) {
+            (Some(hash), Some(block), Some(gas)) => {
+                format!("task {}\n{} {hash} in block {block}, {gas} gas", self.task, self.call)
+            }
+            _ => format!("task {}\n{}: done before", self.task, self.call),
+        }
+    }
+}
+
+/// Makes a request of a task file, and keeps what the owner needs before anything is sent.
+pub(crate) fn prepare_task(context: &Context, path: &Path) -> Result<(TaskId, KeptTask), Failure> {
+    let file = TaskFile::read(path)?;
+    let contract = context.contract()?;
+    let plan = owner::plan(context, &contract, &file)?;
+    let home = context.home()?;
+    let mut no_randomness = None;
+    let mut salt = || {
+        let mut word = [0; 32];
+        if let Err(error) = getrandom::fill(&mut word) {
+            no_randomness = Some(error);
+        }
+        word.into()
+    };
+    let from = contract.rpc().head()?.at.number;
+    let (request, kept) = prepare(&plan, home.address()?, contract.domain(), from, &mut salt)?;
+    if let Some(error) = no_randomness {
+        return Err(Failure::machine(format!("no randomness: {error}")));
+    }
+    let task = request.id(contract.domain());
+    home.keep(task, &kept)?;
+    Ok((task, kept))
+}
+
+fn request(context: &Context, args: &Request) -> Result<(), Failure> {
+    let (task, kept) = prepare_task(context, &args.task)?;
+    let owner = Owner::open(context, &[])?;
+    let draft = owner.contract().request(&kept.request()?);
+    let sent = send(&owner, &draft, task, |phase| phase >= Phase::Requested)?;
+    let result = Transaction::of(task, "request", &sent);
+    context.output.result(&result, || result.text())?;
+    context.output.say(format!("next: `pox approve {task} --wait 10m` once a processor has matched it"));
+    Ok(())
+}
+
+fn send(
+    owner: &Owner,
+    draft: &Draft,
+    task: TaskId,
+    is_done: impl Fn(Phase) -> bool,
+) -> Result<Effect, Failure> {
+    let contract = owner.contract();
+    let mut done = || Ok(contract.task(task)?.is_some_and(|view| is_done(view.phase)));
+    Ok(owner.outbox().ensure(draft, &Patience::default(), &mut done, &mut |_| Ok(()))?)
+}
+
+fn offers(context: &Context, args: &Offers) -> Result<(), Failure> {
+    let contract = context.contract()?;
+    let mut offers = owner::standing_offers(&contract, context.now())?;
+    if let Some(path) = &args.r#for {
+        let file = TaskFile::read(path)?;
+        let plan = owner::plan(
+            context,
+            &contract,
+            &TaskFile { price: file.price.or(Some(pox_core::Amount::ZERO)), ..file },
+        )?;
+        offers.retain(|(_, offer)| owner::fits(offer, &plan));
+    }
+    let list: Vec<_> =
+        offers.iter().map(|(id, offer)| serde_json::json!({ "id": id, "offer": offer })).collect();
+    context.output.result(&list, || {
+        if offers.is_empty() {
+            return "no offer stands".into();
+        }
+        let lines = offers.iter().map(|(id, offer)| {
+            let kinds: Vec<_> = offer.kinds.iter().map(|kind| kind.name()).collect();
+            let has = &offer.resources;
+            format!(
+                "{id}\n  processor {}  kinds {}  {} wei/s  bond {}\n  {} cores, {} MiB memory, {} MiB disk, {} s",
+                offer.processor,
+                kinds.join(" "),
+                offer.price_per_second.wei(),
+                offer.bond,
+                f64::from(has.cpu_millis) / 1000.0,
+                has.memory_mib,
+                has.disk_mib,
+                has.time_limit
+            )
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// The match that a task stands in.
+struct Match {
+    processor: Address,
+    enclave: Address,
+    evidence: Vec<u8>,
+    at: At,
+}
+
+fn current_match(history: &TaskHistory) -> Option<Match> {
+    let last = history.steps.last()?;
+    match (&last.event, &last.carried) {
+        (Event::Matched { processor, enclave, .. }, Carried::Match { evidence, .. }) => Some(Match {
+            processor: *processor,
+            enclave: *enclave,
+            evidence: evidence.to_vec(),
+            at: last.step.at,
+        }),
+        _ => None,
+    }
+}
+
+fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
+    let task = task_id(&args.task)?;
+    let kept = owner::kept(context, task)?;
+    let owner = Owner::open(context, std::slice::from_ref(&kept))?;
+    let phase = wait_for(context, &owner, task, args.wait.as_deref(), |phase| phase != Phase::Requested)?;
+    if phase >= Phase::Approved {
+        return Err(Failure::usage(format!("task {task} is {}", phase_name(phase))));
+    }
+    let found = current_match(&owner.contract().history(task)?)
+        .ok_or_else(|| Failure::usage(format!("task {task} is not matched yet")))
+        .hint("wait for a processor with --wait 10m")?;
+    let checked = checked(context, &owner, &kept, &found)?;
+    let owns = owner.owns();
+    let secret = release(&kept, &checked, owns.identity, owns.account, owns.access)?;
+    let draft = owner.contract().approve(task, found.enclave, secret.into());
+    let sent = send(&owner, &draft, task, |phase| phase >= Phase::Approved)?;
+    let result = Transaction::of(task, "approve", &sent);
+    context.output.result(&result, || result.text())?;
+    context.output.say(format!("next: `pox status {task} --wait 1h`, then `pox open {task} --to results`"));
+    Ok(())
+}
+
+fn checked(
+    context: &Context,
+    owner: &Owner,
+    kept: &KeptTask,
+    found: &Match,
+) -> Result<CheckedMatch, Failure> {
+    let owns = owner.owns();
+    let checked = check_match(
+        kept,
+        found.processor,
+        found.enclave,
+        &found.evidence,
+        found.at,
+        context.now(),
+        owns.anchors,
+    )
+    .map_err(|error| {
+        let code = error.reject_reason();
+        let failure = Failure::from(error);
+        match code {
+            Some(code) => failure
+                .with_hint(format!("refuse it with `pox reject … --reason {code}`: no secret was released")),
+            None => failure,
+        }
+    })?;
+    let (kind, measurement) = (checked.evidence.kind, checked.evidence.measurement);
+    let warning = if kind.is_simulated() { "; NO HARDWARE PROTECTS THIS ENCLAVE" } else { "" };
+    context
+        .output
+        .say(format!("evidence accepted by the policy: {kind}, measurement {measurement}{warning}"));
+    Ok(checked)
+}
+
+fn reject(context: &Context, args: &Reject) -> Result<(), Failure> {
+    let task = task_id(&args.task)?;
+    let owner = Owner::open(context, &[])?;
+    let request = owner.contract().history(task)?.request;
+    let draft = owner.contract().reject(&request, args.reason);
+    let sent = owner.outbox().send(&draft, &Patience::default(), &mut |_| Ok(()))?;
+    let result = Transaction::of(task, "reject", &Effect::Sent(Box::new(sent)));
+    context.output.result(&result, || result.text())
+}
+
+fn end(context: &Context, args: &TaskArg, call: &'static str, to: Phase) -> Result<(), Failure> {
+    let task = task_id(&args.task)?;
+    let owner = Owner::open(context, &[])?;
+    let contract = owner.contract();
+    let draft = if to == Phase::Cancelled { contract.cancel(task) } else { contract.expire(task) };
+    let sent = send(&owner, &draft, task, |phase| phase == to)?;
+    let result = Transaction::of(task, call, &sent);
+    context.output.result(&result, || result.text())?;
+    context.output.say("next: `pox withdraw` pays your credit out");
+    Ok(())
+}
+
+fn withdraw(context: &Context) -> Result<(), Failure> {
+    let owner = Owner::open(context, &[])?;
+    let contract = owner.contract();
+    let credit = contract.credit(owner.outbox().address())?;
+    if credit.is_zero() {
+        return Err(Failure::usage("this account has no credit in the contract"));
+    }
+    let sent = owner.outbox().send(&contract.withdraw(), &Patience::default(), &mut |_| Ok(()))?;
+    let receipt = &sent.receipt;
+    let result = serde_json::json!({
+        "wei": credit.to_string(), "transaction": receipt.transaction, "block": receipt.block.number, "gas": receipt.gas_used,
+    });
+    context.output.result(&result, || format!("{credit} wei paid out in block {}", receipt.block.number))
+}
+
+#[derive(Debug, Serialize)]
+struct Standing {
+    task: TaskId,
+    phase: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<u64>,
+    steps: Vec<StandingStep>,
+}
+
+#[derive(Debug, Serialize)]
+struct StandingStep {
+    step: &'static str,
+    block: u64,
+    time: u64,
+    transaction: pox_core::B256,
+}
+
+fn status(context: &Context, args: &Status) -> Result<(), Failure> {
+    let Some(text) = &args.task else { return all(context) };
+    let task = task_id(text)?;
+    if args.wait.is_some() {
+        let owner = Owner::open(context, &[])?;
+        wait_for(context, &owner, task, args.wait.as_deref(), |phase| phase >= Phase::Proven)?;
+    }
+    let history = context.contract()?.history(task)?;
+    let phase = history.view.phase;
+    let standing = Standing {
+        task,
+        phase: phase_name(phase),
+        deadline: (phase < Phase::Proven).then_some(history.view.deadline.0),
+        steps: history
+            .steps
+            .iter()
+            .map(|step| StandingStep {
+                step: step_name(step.step.code),
+                block: step.place.block.number,
+                time: step.place.time.0,
+                transaction: step.place.transaction,
+            })
+            .collect(),
+    };
+    context.output.result(&standing, || {
+        let mut text = format!("task {task}\nphase {}", standing.phase);
+        if let Some(deadline) = standing.deadline {
+            text = format!("{text}, until {}", crate::page::utc(UnixTime(deadline)));
+        }
+        for step in &standing.steps {
+            let (name, time) = (step.step, crate::page::utc(UnixTime(step.time)));
+            text = format!("{text}\n  {name:<8} {time}  block {:<8} {}", step.block, step.transaction);
+        }
+        text
+    })
+}
+
+fn all(context: &Context) -> Result<(), Failure> {
+    let contract = context.contract()?;
+    let mut list = Vec::new();
+    for task in context.home()?.tasks()? {
+        let phase = contract.task(task)?.map_or("not on this chain", |view| phase_name(view.phase));
+        list.push((task, phase));
+    }
+    let rows: Vec<_> =
+        list.iter().map(|(task, phase)| serde_json::json!({ "task": task, "phase": phase })).collect();
+    context.output.result(&rows, || match list.is_empty() {
+        true => "no task was requested from this home".into(),
+        false => list.iter().map(|(task, phase)| format!("{task}  {phase}")).collect::<Vec<_>>().join("\n"),
+    })
+}
+
+fn proof(context: &Context, args: &Proof) -> Result<(), Failure> {
+    let task = task_id(&args.task)?;
+    let disclosure = match args.disclose.as_slice() {
+        [] => Disclosure::All,
+        [one] if one == "all" => Disclosure::All,
+        [one] if one == "none" => Disclosure::Nothing,
+        names => Disclosure::Only(names.to_vec()),
+    };
+    let proof = owner::collect_disclosing(context, task, args.archive.as_deref(), &disclosure)?;
+    write_proof(&args.output, &proof.to_bytes())?;
+    let size = proof.to_bytes().len();
+    let result = serde_json::json!({ "task": task, "proof": args.output, "bytes": size });
+    context.output.result(&result, || format!("{} ({size} bytes)", args.output.display()))?;
+    context
+        .output
+        .say(format!("next: `pox verify {}`; anyone can, without account or network", args.output.display()));
+    Ok(())
+}
+
+/// Writes a proof file whole or not at all.
+pub(crate) fn write_proof(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    crate::home::write_file(path, bytes, 0o644, Overwrite::Replace)
+        .map_err(|error| Failure::machine(format!("cannot write {}: {error}", path.display())))
+}
+
+/// Waits until a task's phase is one that is waited for.
+fn wait_for(
+    context: &Context,
+    owner: &Owner,
+    task: TaskId,
+    most: Option<&str>,
+    arrived: impl Fn(Phase) -> bool,
+) -> Result<Phase, Failure> {
+    let most = most.map(str::parse::<Seconds>).transpose()?;
+    let end = most.map(|most| Instant::now() + Duration::from_secs(most.0));
+    let mut said = false;
+    loop {
+        let phase = owner.contract().task(task)?.map(|view| view.phase);
+        let phase = phase.ok_or_else(|| Failure::usage(format!("there is no task {task}")))?;
+        if arrived(phase) || end.is_none() {
+            return Ok(phase);
+        }
+        if end.is_some_and(|end| Instant::now() >= end) {
+            let error = format!("task {task} is still {}", phase_name(phase));
+            return Err(Failure::new(Culprit::Counterparty, error))
+                .hint("wait longer, or look at `pox status`");
+        }
+        if !said {
+            context.output.say(format!("task {task} is {}; waiting", phase_name(phase)));
+            said = true;
+        }
+        sleep(POLL);
+    }
+}
+
+/// The word for a phase.
+pub(crate) fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::None => "unknown",
+        Phase::Requested => "requested",
+        Phase::Matched => "matched",
+        Phase::Approved => "approved",
+        Phase::Proven => "proven",
+        Phase::Cancelled => "cancelled",
+        Phase::Expired => "expired",
+    }
+}
+
+fn step_name(code: u8) -> &'static str {
+    match code {
+        1 => "request",
+        2 => "match",
+        3 => "reject",
+        4 => "approve",
+        5 => "prove",
+        6 => "cancel",
+        _ => "expire",
+    }
+}
+
+/// How often a waiting command looks: faster than any chain makes blocks, slower than any endpoint minds.
+const POLL: Duration = Duration::from_millis(500);

@@ -1,0 +1,105 @@
+//! `pox verify`: what a proof shows, to anyone.
+
+use crate::cli::{Grade as Required, Verify};
+use crate::context::Context;
+use crate::error::{Culprit, Failure, Hint as _};
+use crate::{owner, page};
+use pox_core::TaskId;
+use pox_core::proof::MAX_PROOF_BYTES;
+use pox_verify::anchors::TrustedBlock;
+use pox_verify::{Anchors, Facts, Grade, Verdict, verify};
+use std::fs::File;
+use std::io::{self, Read};
+use std::process::ExitCode;
+
+pub(crate) fn run(context: &Context, args: &Verify) -> Result<ExitCode, Failure> {
+    let (proof, ask) = match args.proof.parse::<TaskId>() {
+        Ok(task) => {
+            context.output.say(format!("collecting the proof of task {task}"));
+            (owner::collect_proof(context, task, args.archive.as_deref())?.to_bytes(), Ask::Chain)
+        }
+        Err(_) => (read(&args.proof)?, if args.live { Ask::Chain } else { Ask::Nobody }),
+    };
+    let verdict = judge(context, &proof, args.require.into(), ask)?;
+    context.output.result(&verdict, || page::verdict(&verdict))?;
+    Ok(if verdict.meets { ExitCode::SUCCESS } else { ExitCode::from(FALLS_SHORT) })
+}
+
+/// Whether the chain's endpoint is asked for the proof's block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// No network is touched.
+    Nobody,
+    /// The block has to be in the endpoint's chain, final by the profile's rule.
+    Chain,
+}
+
+/// Judges a proof with this program's anchors.
+///
+/// # Errors
+/// The chain was to be asked, and can't be: that says nothing about the proof.
+pub(crate) fn judge(context: &Context, proof: &[u8], required: Grade, ask: Ask) -> Result<Verdict, Failure> {
+    let anchors = context.anchors();
+    let offline = verify(proof, &anchors, required, context.now());
+    match (&offline.facts, ask) {
+        (Some(facts), Ask::Chain) => {
+            let trusted_block = Some(block_on_chain(context, facts)?);
+            Ok(verify(proof, &Anchors { trusted_block, ..anchors }, required, context.now()))
+        }
+        // What was rejected has no block that is worth asking for.
+        _ => Ok(offline),
+    }
+}
+
+/// The endpoint's block of the proof's number.
+fn block_on_chain(context: &Context, facts: &Facts) -> Result<TrustedBlock, Failure> {
+    let profile = context.profile()?;
+    if profile.chain_id != facts.chain_id {
+        let error = format!(
+            "the proof is of chain {}, and {} is chain {}",
+            facts.chain_id, profile.name, profile.chain_id
+        );
+        return Err(Failure::usage(error)).hint("name the proof's chain with --chain");
+    }
+    let rpc = context.rpc()?;
+    let number = facts.state.number;
+    let head = rpc.head()?.at.number;
+    let is_final = profile.finality.newest_final(head).is_some_and(|newest| newest >= number);
+    let block = if is_final { rpc.block(number)? } else { None };
+    let block = block
+        .ok_or_else(|| {
+            Failure::new(
+                Culprit::Chain,
+                format!("block {number} is not final there yet: the newest block is {head}"),
+            )
+        })
+        .hint("repeat the command later, or ask another endpoint with --rpc")?;
+    Ok(TrustedBlock { chain_id: profile.chain_id, number, hash: block.at.hash })
+}
+
+/// A proof file, or standard input for `-`; one byte more than a proof can have is enough to tell.
+fn read(path: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let most = MAX_PROOF_BYTES as u64 + 1;
+    let read = match path {
+        "-" => io::stdin().take(most).read_to_end(&mut bytes),
+        _ => File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)),
+    };
+    read.map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))
+        .hint("name a proof file, such as proof.pox, or a task id: 0x and 64 hexadecimal digits")?;
+    Ok(bytes)
+}
+
+impl From<Required> for Grade {
+    fn from(required: Required) -> Self {
+        match required {
+            Required::Hardware => Self::Hardware,
+            Required::HardwareTcbOutdated => Self::HardwareTcbOutdated,
+            Required::Simulated => Self::Simulated,
+            Required::Asserted => Self::Asserted,
+        }
+    }
+}
+
+/// The exit code for a verdict that is not good enough.
+const FALLS_SHORT: u8 = 1;

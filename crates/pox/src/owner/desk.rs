@@ -1,0 +1,82 @@
+//! The owner's desk at a terminal: what must be remembered goes to the home, what happens to standard error.
+
+use crate::context::Context;
+use crate::output::Output;
+use pox_core::TaskId;
+use pox_core::receipt::Outcome;
+use pox_core::role::owner::Entry;
+use pox_node::owner::{Desk, Note};
+use std::io;
+use std::path::PathBuf;
+
+/// Keeps entries in the home, and says each thing once.
+pub(crate) struct TerminalDesk<'a> {
+    context: &'a Context,
+    results: Option<PathBuf>,
+    /// What was told last of passing trouble: it is said once, not at every try.
+    trouble: Option<String>,
+    /// Gas of all transactions that were sent.
+    pub(crate) gas: u64,
+}
+
+impl<'a> TerminalDesk<'a> {
+    /// `results` is a new folder for what comes out, if it is to be opened.
+    pub(crate) fn new(context: &'a Context, results: Option<PathBuf>) -> Self {
+        Self { context, results, trouble: None, gas: 0 }
+    }
+
+    /// Says what failed in passing, unless that was said just before.
+    pub(crate) fn trouble(&mut self, text: String) {
+        if self.trouble.as_ref() != Some(&text) {
+            self.output().say(format!("waiting: {text}"));
+            self.trouble = Some(text);
+        }
+    }
+
+    fn output(&self) -> &Output {
+        &self.context.output
+    }
+}
+
+impl Desk for TerminalDesk<'_> {
+    fn save(&mut self, task: TaskId, entry: &Entry) -> io::Result<()> {
+        let home = self.context.home().map_err(|failure| io::Error::other(failure.to_string()))?;
+        home.save_entry(task, entry).map_err(|failure| io::Error::other(failure.to_string()))
+    }
+
+    fn results_folder(&self, _: TaskId) -> Option<PathBuf> {
+        self.results.clone()
+    }
+
+    fn note(&mut self, _: TaskId, note: Note) {
+        self.trouble = None;
+        let text = match note {
+            Note::Sent { call, hash, block, gas } => {
+                self.gas += gas;
+                format!("{call:<9}{hash} in block {block}, {gas} gas")
+            }
+            Note::Matched { processor, enclave, transaction } => {
+                format!("matched  {transaction}\n         by processor {processor} with enclave {enclave}")
+            }
+            Note::Accepted { kind, measurement } if kind.is_simulated() => {
+                format!(
+                    "evidence accepted by the policy: {kind}, measurement {measurement}; NO HARDWARE PROTECTS THIS ENCLAVE"
+                )
+            }
+            Note::Accepted { kind, measurement } => {
+                format!("evidence accepted by the policy: {kind}, measurement {measurement}")
+            }
+            Note::Refused(error) => format!("evidence refused: {error}"),
+            Note::Proven { outcome, transaction } => {
+                let outcome = Outcome::try_from(outcome)
+                    .map_or_else(|error| error.to_string(), |outcome| outcome.to_string());
+                format!("proven   {transaction}\n         outcome: {outcome}")
+            }
+            Note::Fetched { entries, bytes } => {
+                format!("results  {entries} entries, {bytes} bytes, checked and opened")
+            }
+            Note::Trouble(text) => return self.trouble(text),
+        };
+        self.output().say(text);
+    }
+}

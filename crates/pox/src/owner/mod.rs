@@ -1,0 +1,169 @@
+//! The owner's side of a task, as the commands use it.
+
+mod desk;
+mod offers;
+mod plan;
+
+pub(crate) use desk::TerminalDesk;
+pub(crate) use offers::standing as standing_offers;
+pub(crate) use plan::{fits, plan};
+
+use crate::context::Context;
+use crate::error::{Culprit, Failure, Hint as _};
+use k256::ecdsa::SigningKey;
+use pox_chain::{ChainError, Contract, Outbox, Patience};
+use pox_core::proof::Proof;
+use pox_core::role::owner::Patience as OwnerPatience;
+use pox_core::{Event, Request, ResultsCommitment, TaskId};
+use pox_node::owner::{Disclosure, KeptTask, Owns, collect, fetch_archive};
+use pox_seal::Identity;
+use pox_store::Access;
+use pox_verify::{Anchors, Policy, SimulatedEvidence};
+use std::path::Path;
+
+/// What an owner's command acts with, opened once.
+pub(crate) struct Owner {
+    contract: Contract,
+    outbox: Outbox,
+    account: SigningKey,
+    identity: Identity,
+    access: Access,
+    anchors: Anchors,
+}
+
+impl Owner {
+    /// Opens this home's keys and the chain; `tasks` name the places that may be touched.
+    pub(crate) fn open(context: &Context, tasks: &[KeptTask]) -> Result<Self, Failure> {
+        let home = context.home()?;
+        let places = tasks.iter().flat_map(|kept| kept.inputs.iter().chain([&kept.results]));
+        Ok(Self {
+            contract: context.contract()?,
+            outbox: context.outbox()?,
+            account: home.account()?,
+            identity: home.identity()?,
+            access: context.access(places.map(String::as_str)),
+            anchors: context.anchors(),
+        })
+    }
+
+    pub(crate) fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    pub(crate) fn owns(&self) -> Owns<'_> {
+        Owns {
+            contract: &self.contract,
+            outbox: &self.outbox,
+            account: &self.account,
+            identity: &self.identity,
+            access: &self.access,
+            anchors: &self.anchors,
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// How patient this owner is; a chain of one authority needs no confirmations.
+pub(crate) fn patience(confirmations: Option<u64>) -> OwnerPatience {
+    OwnerPatience { confirmations: confirmations.unwrap_or(1), again_after: 30, fetch_within: 3600 }
+}
+
+/// Whether a failure of the chain is one that waiting can heal.
+pub(crate) fn is_passing(error: &ChainError) -> bool {
+    matches!(error.culprit(), pox_chain::Culprit::Endpoint | pox_chain::Culprit::Chain)
+}
+
+/// A task as it is typed.
+pub(crate) fn task_id(text: &str) -> Result<TaskId, Failure> {
+    text.parse()
+        .map_err(|error| Failure::usage(error).about(format!("{text:?}")))
+        .hint("`pox status` lists this home's tasks")
+}
+
+/// What this home kept of a task.
+pub(crate) fn kept(context: &Context, task: TaskId) -> Result<KeptTask, Failure> {
+    context
+        .home()?
+        .kept(task)?
+        .ok_or_else(|| Failure::usage(format!("task {task} was not requested from this home")))
+        .hint("name the home that requested it with --home; only it has the task's salts and places")
+}
+
+/// Fetches a proven task's results, checks them against its receipt, and opens them.
+pub(crate) fn open_results(context: &Context, task: TaskId, to: &Path) -> Result<(), Failure> {
+    let kept = kept(context, task)?;
+    let history = context.contract()?.history(task)?;
+    let results = history.steps.iter().find_map(|step| match &step.event {
+        Event::Proven { receipt, .. } => Some(ResultsCommitment(receipt.results)),
+        _ => None,
+    });
+    let results = results
+        .ok_or_else(|| Failure::usage(format!("task {task} is not proven")))
+        .hint("`pox status` shows where it stands")?;
+    let access = context.access([kept.results.as_str()]);
+    let identity = context.home()?.identity()?;
+    let opened = pox_node::owner::open_results(&kept.results, results, &identity, to, &access, &mut |_| ())?;
+    let result = serde_json::json!({
+        "task": task, "results": results, "to": to, "entries": opened.entries, "bytes": opened.bytes,
+    });
+    context.output.result(&result, || {
+        format!("opened {} entries, {} bytes, into {}", opened.entries, opened.bytes, to.display())
+    })
+}
+
+/// Collects a task's proof from the chain and its archive, with everything that this home can open.
+pub(crate) fn collect_proof(
+    context: &Context,
+    task: TaskId,
+    archive: Option<&str>,
+) -> Result<Proof, Failure> {
+    collect_disclosing(context, task, archive, &Disclosure::All)
+}
+
+/// Collects a task's proof, opening only what is named.
+pub(crate) fn collect_disclosing(
+    context: &Context,
+    task: TaskId,
+    archive: Option<&str>,
+    disclosure: &Disclosure,
+) -> Result<Proof, Failure> {
+    let contract = context.contract()?;
+    let kept = context.home()?.kept(task)?;
+    let place = match (archive, &kept) {
+        (Some(place), _) => crate::locate::folder(place, Path::new("."))?,
+        (None, Some(kept)) => kept.results.clone(),
+        (None, None) => {
+            return Err(Failure::usage(format!("task {task} was not requested from this home")))
+                .hint("name the place of its archive, beside its sealed results, with --archive");
+        }
+    };
+    let archive = fetch_archive(&place, &context.access([place.as_str()]))?;
+    let policy = match &kept {
+        Some(kept) => kept.policy()?,
+        None => guess_policy(&contract.history(task)?.request)?,
+    };
+    let kept = kept.as_ref().map(|kept| (kept, disclosure));
+    Ok(collect(&contract, task, archive, policy.canonical_bytes(), kept)?)
+}
+
+/// The policy that a request without a policy file commits to; another one only its owner can show.
+fn guess_policy(request: &Request) -> Result<Policy, Failure> {
+    let usual = [SimulatedEvidence::Refused, SimulatedEvidence::DangerouslyAllowed]
+        .into_iter()
+        .filter_map(|simulated| Policy::new(request.kinds.iter(), [], simulated).ok())
+        .chain([Policy::default()]);
+    usual
+        .into_iter()
+        .find(|policy| policy.hash() == request.policy)
+        .ok_or_else(|| {
+            Failure::new(
+                Culprit::Usage,
+                "the task has a policy of its owner's own, which the chain holds as a hash only",
+            )
+        })
+        .hint("ask the owner for the proof file")
+}

@@ -1,0 +1,40 @@
+//! Progress of long work, on a terminal that a person watches.
+
+use crate::output::Output;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How many bytes went by, and how fast; shows nothing where nobody watches, and leaves no line behind.
+#[derive(Debug)]
+pub(crate) struct ByteProgress(ProgressBar);
+
+impl ByteProgress {
+    /// Starts at zero; a total of zero stands for one that isn't known.
+    pub(crate) fn start(output: &Output, verb: &'static str, total: u64) -> Self {
+        if !output.is_watched() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(
+            Some(total).filter(|total| *total > 0),
+            ProgressDrawTarget::stderr(),
+        );
+        let template = if total > 0 { KNOWN } else { UNKNOWN };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style);
+        bar.set_message(verb);
+        Self(bar)
+    }
+
+    /// So many bytes went by so far.
+    pub(crate) fn at(&self, bytes: u64) {
+        self.0.set_position(bytes);
+    }
+}
+
+impl Drop for ByteProgress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+const KNOWN: &str = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+const UNKNOWN: &str = "{msg} {spinner} {bytes}, {bytes_per_sec}";

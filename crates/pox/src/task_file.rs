@@ -1,0 +1,204 @@
+//! The owner's task file, `task.yaml`.
+
+use crate::error::{Failure, Hint as _};
+use crate::quantity::{Bytes, Seconds};
+use pox_core::evidence::EvidenceKind;
+use pox_core::{Address, Amount, Kinds, Resources};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Largest task file: a page of text, not a program.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// What the owner wants run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskFile {
+    /// Where the image is.
+    pub(crate) image: String,
+    /// Program and arguments, instead of the image's own.
+    #[serde(default)]
+    pub(crate) args: Vec<String>,
+    /// Environment, added to the image's own.
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+    /// Folder name under `/in`, and where that sealed dataset is.
+    #[serde(default)]
+    pub(crate) inputs: BTreeMap<String, String>,
+    /// Where the sealed results go: a folder or URL that the processor can write to.
+    pub(crate) results: String,
+    /// What the task may use.
+    #[serde(default)]
+    pub(crate) resources: ResourcesSection,
+    /// What it costs; the cheapest fitting offer's price if left out.
+    #[serde(default)]
+    pub(crate) price: Option<Amount>,
+    /// The only processor that may run it.
+    #[serde(default)]
+    pub(crate) processor: Option<Address>,
+    /// Accepted kinds of TEE; hardware kinds if left out.
+    #[serde(default)]
+    pub(crate) kinds: Vec<EvidenceKind>,
+    /// Evidence policy file, instead of the default for these kinds.
+    #[serde(default)]
+    pub(crate) policy: Option<PathBuf>,
+    /// Deadlines.
+    #[serde(default)]
+    pub(crate) deadlines: DeadlinesSection,
+    /// Protections of the sandbox that the task does without, if the processor's machine lacks them.
+    #[serde(default)]
+    pub(crate) accept_missing: Vec<String>,
+    /// Further age recipients of the results.
+    #[serde(default)]
+    pub(crate) recipients: Vec<String>,
+    /// Catalogue metadata; only a salted commitment is published.
+    #[serde(default)]
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// What a task may use.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ResourcesSection {
+    /// Cores, with up to three decimals.
+    cpus: Cpus,
+    memory: Bytes,
+    disk: Bytes,
+    time: Seconds,
+}
+
+/// Deadlines, from one step to the next.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DeadlinesSection {
+    /// From the request to the match.
+    pub(crate) r#match: Seconds,
+    /// From the match to the approval.
+    pub(crate) approve: Seconds,
+    /// From the approval to the receipt, on top of the time limit.
+    pub(crate) prove: Seconds,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cpus(u32);
+
+impl Default for ResourcesSection {
+    fn default() -> Self {
+        Self { cpus: Cpus(1000), memory: Bytes::mib(512), disk: Bytes::mib(256), time: Seconds(600) }
+    }
+}
+
+impl Default for DeadlinesSection {
+    fn default() -> Self {
+        Self { r#match: Seconds(24 * 3600), approve: Seconds(24 * 3600), prove: Seconds(3600) }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Cpus {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let cores = <f64 as serde::Deserialize>::deserialize(deserializer)?;
+        cpu_millis(cores)
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom("expected cores between 0.01 and 65536"))
+    }
+}
+
+/// Thousandths of a core, if there are that many.
+pub(crate) fn cpu_millis(cores: f64) -> Option<u32> {
+    (0.01..=65_536.0).contains(&cores).then(|| (cores * 1000.0).round() as u32)
+}
+
+impl TaskFile {
+    /// Reads a task file; relative folders in it are relative to the file.
+    ///
+    /// # Errors
+    /// It can't be read, or is not what the documentation says.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let size = std::fs::metadata(path)
+            .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?
+            .len();
+        if size > MAX_FILE_BYTES {
+            return Err(Failure::usage(format!(
+                "{shown} has {size} bytes, at most {MAX_FILE_BYTES} are allowed"
+            )));
+        }
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+        let mut file: Self = serde_saphyr::from_str(&text)
+            .map_err(|error| Failure::usage(format!("{shown} is not a task file: {error}")))
+            .hint("docs/task.md describes every key")?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        file.image = crate::locate::image(&file.image, base)?;
+        file.results = crate::locate::folder(&file.results, base)?;
+        for location in file.inputs.values_mut() {
+            *location = crate::locate::folder(location, base)?;
+        }
+        file.policy = file.policy.map(|policy| base.join(policy));
+        Ok(file)
+    }
+
+    /// The accepted kinds.
+    pub(crate) fn kinds(&self) -> Kinds {
+        if self.kinds.is_empty() {
+            EvidenceKind::ALL.into_iter().filter(|kind| !kind.is_simulated()).collect()
+        } else {
+            self.kinds.iter().copied().collect()
+        }
+    }
+
+    /// What the task may use, in the record's units.
+    pub(crate) fn resources(&self) -> Result<Resources, Failure> {
+        let section = &self.resources;
+        Ok(Resources {
+            cpu_millis: section.cpus.0,
+            memory_mib: section.memory.to_mib()?,
+            disk_mib: section.disk.to_mib()?,
+            time_limit: section.time.to_u32()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<TaskFile, String> {
+        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_short_form_has_defaults() {
+        let file = parse("image: oci:image\nresults: results\n").unwrap();
+        assert_eq!(file.resources().unwrap().time_limit, 600);
+        assert!(file.kinds().iter().all(|kind| !kind.is_simulated()));
+    }
+
+    #[test]
+    fn the_long_form_is_read() {
+        let file = parse(
+            "image: oci:image\nresults: out\nkinds: [simulated]\nprice: '1000'\nresources: {cpus: 1.5, memory: 2GiB, disk: 64 MiB, time: 90s}\n\
+             inputs: {penguins: sealed}\nmetadata: {title: Penguins}\nenv: {A: b}\nargs: [/task, -v]\n",
+        )
+        .unwrap();
+        let resources = file.resources().unwrap();
+        assert_eq!(
+            (resources.cpu_millis, resources.memory_mib, resources.disk_mib, resources.time_limit),
+            (1500, 2048, 64, 90)
+        );
+        assert_eq!(file.kinds(), EvidenceKind::Simulated.bit());
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        for text in [
+            "",
+            "image: a",
+            "image: a\nresults: b\nimagee: c",
+            "image: a\nresults: b\nresources: {memory: lots}",
+            "image: a\nresults: b\nkinds: [toaster]",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}
