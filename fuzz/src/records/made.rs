@@ -1,0 +1,252 @@
+//! Seeds of the records: made ones, and those in the judge's test proofs.
+
+use crate::support::{self, cases};
+use alloy_primitives::{Address, B256, Bytes, LogData, U256};
+use pox_core::channel::{EnclaveMessage, HostMessage, Stage, send};
+use pox_core::evidence::Evidence;
+use pox_core::leaves::{Leaf, Leaves};
+use pox_core::proof::{MAGIC, Proof};
+use pox_core::receipt::Archive;
+use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret, Terms};
+use pox_core::{
+    Amount, Call, Domain, Event, OfferId, Phase, Refusal, Request, TaskId, UnixTime, to_canonical,
+};
+use std::sync::LazyLock;
+
+static PROOF: LazyLock<Proof> = LazyLock::new(|| support::Draft::default().build());
+
+/// The proof that nothing is wrong with.
+pub(crate) fn proof() -> Proof {
+    PROOF.clone()
+}
+
+pub(crate) fn domain() -> Domain {
+    PROOF.domain
+}
+
+pub(crate) fn task() -> TaskId {
+    TaskId::from([7; 32])
+}
+
+pub(crate) fn address(seed: &str) -> Address {
+    support::address(seed)
+}
+
+pub(crate) fn proofs() -> Vec<Vec<u8>> {
+    cases::all().iter().map(|case| case.proof().to_bytes()).collect()
+}
+
+pub(crate) fn proof_bodies() -> Vec<Vec<u8>> {
+    proofs().iter().map(|file| file[MAGIC.len() + 32..].to_vec()).collect()
+}
+
+pub(crate) fn headers() -> Vec<Vec<u8>> {
+    [vec![proof().chain.header], proof().chain.later].concat()
+}
+
+pub(crate) fn policies() -> Vec<Vec<u8>> {
+    vec![proof().policy, br#"{"version":1,"measurements":["0xAB"]}"#.to_vec()]
+}
+
+pub(crate) fn evidences() -> Vec<Vec<u8>> {
+    vec![proof().matched.evidence]
+}
+
+pub(crate) fn quotes() -> Vec<Vec<u8>> {
+    evidences().iter().map(|bytes| Evidence::parse(bytes).expect("the proof's evidence").quote).collect()
+}
+
+pub(crate) fn archives() -> Vec<Vec<u8>> {
+    vec![proof().proven.archive]
+}
+
+pub(crate) fn reports() -> Vec<Vec<u8>> {
+    archives().iter().map(|bytes| Archive::parse(bytes).expect("the proof's archive").report).collect()
+}
+
+fn some_leaves() -> Leaves {
+    let terms = Terms {
+        args: vec!["run".into(), "--fast".into()],
+        env: vec!["THREADS=1".into()],
+        inputs: vec!["penguins".into()],
+        accept_missing: vec![],
+    };
+    terms
+        .leaves([B256::repeat_byte(1), B256::repeat_byte(2), B256::repeat_byte(3), B256::repeat_byte(4)])
+        .expect("these terms are good")
+}
+
+pub(crate) fn leaves() -> Vec<Vec<u8>> {
+    let leaf = Leaf { salt: B256::ZERO, name: "title".into(), value: b"A small real analysis".to_vec() };
+    let other = Leaves::new(vec![leaf]).expect("one leaf is a list");
+    vec![some_leaves().to_bytes(), other.to_bytes(), Leaves::default().to_bytes()]
+}
+
+pub(crate) fn openings() -> Vec<Vec<u8>> {
+    let leaves = some_leaves();
+    let disclosed: [fn(&str) -> bool; 3] = [|_| true, |_| false, |name| name == "args"];
+    disclosed.iter().map(|disclose| to_canonical(&leaves.open(disclose))).collect()
+}
+
+pub(crate) fn secrets() -> Vec<Vec<u8>> {
+    let keys =
+        ["data.age", "manifest.age"].map(|object| ObjectKey { object: object.into(), key: vec![7; 16] });
+    let secret = Secret {
+        task: task(),
+        terms: some_leaves(),
+        image: "oci:/images/penguins".into(),
+        inputs: vec![InputAccess { location: "file:///data".into(), keys: keys.into() }],
+        results: "https://storage.example/results".into(),
+        recipients: vec!["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj".into()],
+    };
+    vec![secret.to_bytes().to_vec()]
+}
+
+pub(crate) fn signed_secrets() -> Vec<Vec<u8>> {
+    let owner = support::key("owner");
+    let signed = SignedSecret::sign(&domain(), task(), address("enclave"), b"sealed".to_vec(), &owner);
+    vec![signed.to_bytes()]
+}
+
+pub(crate) fn requests() -> Vec<Vec<u8>> {
+    vec![proof().request]
+}
+
+pub(crate) fn offers() -> Vec<Vec<u8>> {
+    vec![proof().matched.offer]
+}
+
+pub(crate) fn receipts() -> Vec<Vec<u8>> {
+    vec![proof().proven.receipt]
+}
+
+pub(crate) fn calls() -> Vec<Vec<u8>> {
+    let proof = proof();
+    let request = proof.request_record().expect("the proof's request");
+    let offer = proof.offer_record().expect("the proof's offer");
+    let receipt = proof.receipt_record().expect("the proof's receipt");
+    let enclave = proof.matched.enclave;
+    let calls = [
+        Call::Request(request.clone()),
+        Call::Offer(offer.clone()),
+        Call::WithdrawOffer(offer.clone()),
+        Call::MatchTask {
+            record: request.clone(),
+            terms: offer,
+            enclave,
+            evidence: proof.matched.evidence.clone().into(),
+        },
+        Call::Reject { record: request, reason: 1 },
+        Call::Approve { task: task(), enclave, secret: Bytes::from_static(b"signed and sealed") },
+        Call::Prove {
+            receipt,
+            archive: pox_core::Archive::from([3; 32]),
+            signature: Bytes::from(vec![1; 65]),
+        },
+        Call::Cancel(task()),
+        Call::Expire(task()),
+        Call::Withdraw,
+    ];
+    calls.iter().map(Call::to_calldata).collect()
+}
+
+pub(crate) fn events() -> Vec<Vec<u8>> {
+    let proof = proof();
+    let request = Request::parse(&proof.request).expect("the proof's request");
+    let terms = pox_core::Offer::parse(&proof.matched.offer).expect("the proof's offer");
+    let receipt = proof.receipt_record().expect("the proof's receipt");
+    let (task, offer) = (request.id(&proof.domain), terms.id(&proof.domain));
+    let (processor, enclave) = (terms.processor, proof.matched.enclave);
+    let bond = Amount::from_wei(5).expect("five fits");
+    let events = [
+        Event::Requested { task, request: Box::new(request) },
+        Event::Uses { input: pox_core::DatasetCommitment::from([5; 32]), task },
+        Event::Offered { offer, terms },
+        Event::OfferWithdrawn { offer: OfferId::from([6; 32]), processor },
+        Event::Matched { task, offer, processor, enclave, evidence: B256::repeat_byte(1), bond },
+        Event::Rejected { task, processor, reason: 2 },
+        Event::Approved { task, enclave, secret: proof.secret },
+        Event::Proven {
+            task: TaskId(receipt.task),
+            processor,
+            receipt: Box::new(receipt),
+            archive: pox_core::Archive::from([8; 32]),
+        },
+        Event::Cancelled { task },
+        Event::Expired { task, from: Phase::Matched },
+        Event::Withdrawn { account: processor, amount: U256::from(9) },
+    ];
+    events.iter().map(|event| log(&event.to_log())).collect()
+}
+
+fn log(log: &LogData) -> Vec<u8> {
+    let topics = log.topics().iter().flat_map(|topic| topic.0);
+    [log.topics().len() as u8].into_iter().chain(topics).chain(log.data.iter().copied()).collect()
+}
+
+pub(crate) fn refusals() -> Vec<Vec<u8>> {
+    let refusals = [
+        Refusal::NotYours,
+        Refusal::TooLate(UnixTime(7)),
+        Refusal::WrongPhase(Phase::Matched),
+        Refusal::BadRecord(3),
+    ];
+    refusals.iter().map(Refusal::revert_data).collect()
+}
+
+pub(crate) fn signatures() -> Vec<Vec<u8>> {
+    vec![proof().proven.signature]
+}
+
+pub(crate) fn host_messages() -> Vec<Vec<u8>> {
+    let messages = [
+        HostMessage::Boot {
+            domain: domain(),
+            request: proof().request,
+            block_number: 7,
+            block_hash: B256::repeat_byte(2),
+            processor: address("processor"),
+        },
+        HostMessage::Secret { bytes: b"signed and sealed".to_vec() },
+        HostMessage::Chunk { bytes: vec![0; 300] },
+        HostMessage::Done,
+        HostMessage::Failed { reason: "not found".into() },
+    ];
+    let frames = messages.map(|message| {
+        let mut frame = Vec::new();
+        send(&mut frame, &message).expect("memory takes any message");
+        frame
+    });
+    [&frames[..], &[frames.concat()]].concat()
+}
+
+pub(crate) fn enclave_messages() -> Vec<Vec<u8>> {
+    let proof = proof();
+    let (location, name) = ("https://storage.example/data".to_owned(), "data.age".to_owned());
+    let messages = [
+        EnclaveMessage::Ready { enclave: proof.matched.enclave, evidence: proof.matched.evidence },
+        EnclaveMessage::SecretRefused { reason: "another task's".into() },
+        EnclaveMessage::Get { location: location.clone(), name: name.clone(), offset: 3, most: 1 << 40 },
+        EnclaveMessage::Blob { image: "oci:/images/a".into(), digest: format!("sha256:{:064}", 0), most: 9 },
+        EnclaveMessage::Put { location, name },
+        EnclaveMessage::Chunk { bytes: vec![1; 40] },
+        EnclaveMessage::End,
+        EnclaveMessage::Progress { stage: Stage::Running },
+        EnclaveMessage::Finished {
+            receipt: proof.proven.receipt,
+            signature: proof.proven.signature,
+            archive: proof.proven.archive,
+        },
+        EnclaveMessage::BootFailed { reason: "malformed request".into() },
+    ];
+    let frames = messages.map(|message| {
+        let mut frame = Vec::new();
+        send(&mut frame, &message).expect("memory takes any message");
+        frame
+    });
+    [&frames[..], &[frames.concat()]].concat()
+}
+
+pub(crate) fn ids() -> Vec<Vec<u8>> {
+    vec![task().to_string().into_bytes()]
+}

@@ -1,0 +1,41 @@
+//! The records of pox-core, and the judge.
+#![no_main]
+
+mod judge;
+mod made;
+mod wire;
+
+/// Proofs to start from, right and wrong in every way that the judge tells apart: those of its own tests.
+#[path = "../../../crates/pox-verify/tests/support/mod.rs"]
+mod support;
+
+use pox_fuzz::Target;
+
+const TARGETS: &[Target] = &[
+    Target { name: "proof", run: judge::proof, seeds: made::proofs },
+    Target { name: "verdict", run: judge::verdict, seeds: made::proof_bodies },
+    Target { name: "header", run: judge::header, seeds: made::headers },
+    Target { name: "trie", run: judge::trie, seeds: judge::trie_seeds },
+    Target { name: "policy", run: judge::policy, seeds: made::policies },
+    Target { name: "key-evidence", run: wire::evidence, seeds: made::evidences },
+    Target { name: "simulated-quote", run: wire::simulated_quote, seeds: made::quotes },
+    Target { name: "archive", run: wire::archive, seeds: made::archives },
+    Target { name: "run-report", run: wire::run_report, seeds: made::reports },
+    Target { name: "secret", run: wire::secret, seeds: made::secrets },
+    Target { name: "signed-secret", run: wire::signed_secret, seeds: made::signed_secrets },
+    Target { name: "leaves", run: wire::leaves, seeds: made::leaves },
+    Target { name: "opening", run: wire::opening, seeds: made::openings },
+    Target { name: "terms", run: wire::terms, seeds: made::leaves },
+    Target { name: "request", run: wire::request, seeds: made::requests },
+    Target { name: "offer", run: wire::offer, seeds: made::offers },
+    Target { name: "receipt", run: wire::receipt, seeds: made::receipts },
+    Target { name: "call", run: wire::call, seeds: made::calls },
+    Target { name: "event", run: wire::event, seeds: made::events },
+    Target { name: "refusal", run: wire::refusal, seeds: made::refusals },
+    Target { name: "signature", run: wire::signature, seeds: made::signatures },
+    Target { name: "host-message", run: wire::host_message, seeds: made::host_messages },
+    Target { name: "enclave-message", run: wire::enclave_message, seeds: made::enclave_messages },
+    Target { name: "id", run: wire::id, seeds: made::ids },
+];
+
+libfuzzer_sys::fuzz_target!(init: pox_fuzz::start(TARGETS), |input: &[u8]| pox_fuzz::run(input));
