@@ -4,6 +4,8 @@
 
 pub(crate) mod claims;
 mod key;
+pub mod launch;
+pub mod roots;
 mod simulated;
 
 pub use key::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, RejectReason, check_key_evidence};

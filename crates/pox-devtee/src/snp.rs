@@ -1,0 +1,1 @@
+//! AMD: SEV-SNP reports with their certificate chains and revocation lists.
