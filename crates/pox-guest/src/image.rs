@@ -1,0 +1,1 @@
+//! The files of the guest: kernel, initramfs, command line.

@@ -1,0 +1,5 @@
+//! What each TEE measures of the guest's files, computed from them.
+
+pub mod nitro;
+pub mod snp;
+pub mod tdx;

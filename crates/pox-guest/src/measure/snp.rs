@@ -1,0 +1,1 @@
+//! SEV-SNP: the launch digest, for each machine shape.

@@ -1,0 +1,1 @@
+//! TDX: MRTD and the runtime registers, and the replay of event logs.
