@@ -211,23 +211,52 @@ pub struct Metadata<'a> {
 }
 
 impl Metadata<'_> {
-    /// The keys that AWS's tools demand. The time of the build is always the same, so that the bytes are.
+    /// JSON with the keys and the order of AWS's builder. The time of the build is always the same, so that the bytes are.
     fn to_json(self) -> Vec<u8> {
-        let json = serde_json::json!({
-            "ImageName": self.name,
-            "ImageVersion": self.version,
-            "BuildMetadata": {
-                "BuildTime": "1970-01-01T00:00:00+00:00",
-                "BuildTool": "pox",
-                "BuildToolVersion": self.version,
-                "OperatingSystem": "Linux",
-                "KernelVersion": self.kernel,
+        let Self { name, version, kernel } = self;
+        let metadata = MetadataJson {
+            name,
+            version,
+            build: BuildJson {
+                time: BUILD_TIME,
+                tool: "pox",
+                tool_version: version,
+                system: "Linux",
+                kernel,
             },
-            "DockerInfo": {},
-            "CustomMetadata": {},
-        });
-        serde_json::to_vec(&json).expect("texts always serialise")
+            docker: serde_json::Map::new(),
+            custom: serde_json::Map::new(),
+        };
+        serde_json::to_vec(&metadata).expect("texts always serialise")
     }
+}
+
+#[derive(serde::Serialize)]
+struct MetadataJson<'a> {
+    #[serde(rename = "ImageName")]
+    name: &'a str,
+    #[serde(rename = "ImageVersion")]
+    version: &'a str,
+    #[serde(rename = "BuildMetadata")]
+    build: BuildJson<'a>,
+    #[serde(rename = "DockerInfo")]
+    docker: serde_json::Map<String, serde_json::Value>,
+    #[serde(rename = "CustomMetadata")]
+    custom: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(serde::Serialize)]
+struct BuildJson<'a> {
+    #[serde(rename = "BuildTime")]
+    time: &'a str,
+    #[serde(rename = "BuildTool")]
+    tool: &'a str,
+    #[serde(rename = "BuildToolVersion")]
+    tool_version: &'a str,
+    #[serde(rename = "OperatingSystem")]
+    system: &'a str,
+    #[serde(rename = "KernelVersion")]
+    kernel: &'a str,
 }
 
 /// The content of a section if it stands where the one before it ends, and its header says the same as the file's.
@@ -247,6 +276,8 @@ fn checksum(file: &[u8]) -> u32 {
     checksum.finalize()
 }
 
+/// What the metadata says instead of the time of the build.
+const BUILD_TIME: &str = "1970-01-01T00:00:00+00:00";
 const MAGIC: [u8; 4] = *b".eif";
 const VERSION: u16 = 4;
 /// Places for sections in the header.
