@@ -43,7 +43,7 @@ fn the_simulated_vm_is_measured_as_the_spec_has_it() {
     let digests =
         [&kernel, &initramfs, made::COMMAND_LINE.as_bytes()].map(|bytes| Sha256::digest(bytes).to_vec());
     let whole = [b"pox-vm-sim-v1\0".to_vec(), digests.concat()].concat();
-    assert_eq!(vm_sim(&files).0.as_slice(), Sha256::digest(whole).as_slice());
+    assert_eq!(vm_sim(&files).0[..], Sha256::digest(whole)[..]);
     assert_eq!(vm_sim(&files), FileDigests::of(&files).vm_sim());
     let expected = Expected::of(&files, &[Shape::VmSim]).unwrap();
     assert_eq!(expected.launches[0].measurement, vm_sim(&files));

@@ -28,7 +28,7 @@ fn the_canonical_form_is_read_as_it_was_written() {
     let (release, expected) = release();
     let bytes = release.canonical_bytes();
     assert_eq!(ReleaseManifest::parse(&bytes), Ok(release.clone()));
-    assert_eq!(release.digest().as_slice(), Sha256::digest(&bytes).as_slice());
+    assert_eq!(release.digest()[..], Sha256::digest(&bytes)[..]);
     // The order of the shapes is of no consequence, nor is one that gives a measurement again.
     let mut other = expected;
     other.launches.reverse();
