@@ -2,7 +2,8 @@
 //!
 //! The secure processor hashes each page that the host adds before the start: firmware, the ranges that the firmware's metadata
 //! asks for (the page with the hashes of kernel, initramfs and command line among them), then the first state of each virtual
-//! processor. So the digest depends on how many there are and of which type.
+//! processor. So the digest depends on how many there are and of which type. It does **not** cover what the firmware takes from the
+//! host after the start, ACPI tables among it.
 
 use super::firmware::{Firmware, FirmwareError, Guid, MAX_SECTION_MEMORY, PAGE, guid};
 use super::{Digest384, FileDigests, array, sha256};

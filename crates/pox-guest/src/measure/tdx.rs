@@ -1,8 +1,8 @@
 //! Intel TDX: MRTD of the virtual firmware, RTMR1 and RTMR2 of a direct kernel boot (spec §15.3).
 //!
 //! RTMR0 is not predicted: the firmware extends into it what the host chose (memory map, ACPI tables, boot variables), so it
-//! differs with every machine shape. A log ([`super::event_log`]) replays to it; nothing of the guest's program is in it.
-//! RTMR3 is the guest's own, and stays zero in ours.
+//! differs with every machine shape. A log ([`super::event_log`]) replays to it. So the registers here do **not** establish that
+//! the ACPI tables, which have code, are honest ones. RTMR3 is the guest's own, and stays zero in ours.
 
 use super::firmware::{Firmware, FirmwareError, Guid, MAX_SECTION_MEMORY, PAGE, guid};
 use super::kernel::{self, KernelError};
