@@ -82,8 +82,8 @@ fn a_distribution_s_kernel_is_understood() {
     let depends = run(Command::new("apt-cache").args(["depends", "--important", "linux-image-cloud-amd64"]));
     let package = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image")).unwrap();
     let folder = unpacked(scratch.path(), &format!("linux-image{package}"));
-    let kernel = fs::read_dir(folder.join("boot")).unwrap().map(|entry| entry.unwrap().path());
-    let kernel = kernel.filter(|path| path.to_string_lossy().contains("vmlinuz")).next().unwrap();
+    let mut files = fs::read_dir(folder.join("boot")).unwrap().map(|entry| entry.unwrap().path());
+    let kernel = files.find(|path| path.to_string_lossy().contains("vmlinuz")).unwrap();
     let old = kernel.to_string_lossy().contains("vmlinuz-6.1.");
     let kernel = fs::read(kernel).unwrap();
     assert_eq!(knows_cc_measurement(&kernel), !old);
@@ -98,8 +98,8 @@ fn a_distribution_s_kernel_is_understood() {
 /// Downloads a Debian package and takes it apart; installs nothing.
 fn unpacked(folder: &Path, package: &str) -> PathBuf {
     run(Command::new("apt-get").args(["download", package]).current_dir(folder));
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let archive = files.filter(|path| path.extension().is_some_and(|kind| kind == "deb")).next().unwrap();
+    let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let archive = files.find(|path| path.extension().is_some_and(|kind| kind == "deb")).unwrap();
     let content = folder.join("content");
     run(Command::new("dpkg-deb").arg("--extract").arg(archive).arg(&content));
     content
