@@ -115,10 +115,19 @@ fn collateral_of_the_other_tee_is_refused() {
 fn stale_collateral_is_refused() {
     for mut scene in Scene::all() {
         scene.at = UnixTime(NEXT + 1);
+        let renewed = Validity { from: NEXT, until: NEXT + 86_400 };
+        scene.statements.lists = renewed;
         assert_eq!(scene.appraise(), Err(DcapRejection::Expired(Part::TcbInfo)));
-        // The tables renewed, the lists not.
-        scene.statements.tables = Validity { from: NEXT, until: NEXT + 86_400 };
+        (scene.statements.tables, scene.statements.lists) = (renewed, TABLES);
         assert_eq!(scene.appraise(), Err(DcapRejection::Expired(Part::RootCrl)));
+        scene.statements.lists = renewed;
+        assert!(scene.appraise().is_ok());
+
+        // Only the platform's list is an old one, as it was before a revocation.
+        let mut collateral = scene.collateral();
+        scene.statements.lists = TABLES;
+        collateral.pck_crl = scene.collateral().pck_crl;
+        assert_eq!(scene.appraise_beside(&collateral), Err(DcapRejection::Expired(Part::PckCrl)));
     }
 }
 

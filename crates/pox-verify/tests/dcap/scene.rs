@@ -33,6 +33,8 @@ pub(crate) enum Launched {
 #[derive(Debug, Clone)]
 pub(crate) struct Scene {
     pub(crate) vendor: Vendor,
+    /// The pinned root: the vendor's, even if the vendor is exchanged.
+    pub(crate) root: Vec<u8>,
     pub(crate) launched: Launched,
     pub(crate) quoting: Quoting,
     pub(crate) statements: Statements,
@@ -59,7 +61,7 @@ impl Scene {
     fn of(tee: Tee, launched: Launched) -> Self {
         let vendor = Vendor::new(Seed([7; 32]));
         let statements = Statements::of(&vendor, tee, TABLES);
-        Self { vendor, launched, quoting: Quoting::default(), statements, at: AT }
+        Self { root: vendor.root(), vendor, launched, quoting: Quoting::default(), statements, at: AT }
     }
 
     /// The enclave, for tests that have one.
@@ -109,7 +111,7 @@ impl Scene {
         quote: &[u8],
         collaterals: &[Vec<u8>],
     ) -> Result<Launch, DcapRejection> {
-        appraise(self.kind(), quote, &endorsements(collaterals), &roots(self.vendor.root()), self.at)
+        appraise(self.kind(), quote, &endorsements(collaterals), &roots(self.root.clone()), self.at)
     }
 }
 
