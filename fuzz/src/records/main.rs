@@ -1,6 +1,7 @@
 //! The records of pox-core, the judge, and what is measured of a guest.
 #![no_main]
 
+mod dcap;
 mod judge;
 mod made;
 mod measured;
@@ -22,6 +23,8 @@ const TARGETS: &[Target] = &[
     Target { name: "verdict", run: judge::verdict, seeds: made::proof_bodies },
     Target { name: "header", run: judge::header, seeds: made::headers },
     Target { name: "trie", run: judge::trie, seeds: judge::trie_seeds },
+    Target { name: "dcap-quote", run: dcap::quote, seeds: dcap::quotes },
+    Target { name: "dcap-collateral", run: dcap::collateral, seeds: dcap::collaterals },
     Target { name: "policy", run: judge::policy, seeds: made::policies },
     Target { name: "key-evidence", run: wire::evidence, seeds: made::evidences },
     Target { name: "simulated-quote", run: wire::simulated_quote, seeds: made::quotes },
