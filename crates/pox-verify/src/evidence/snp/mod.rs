@@ -20,7 +20,9 @@ mod revocation;
 pub use chain::Chain;
 pub use product::{ProductLine, TcbVersion};
 pub use rejection::{BadReport, Link, PolicyTerm, SnpRejection};
-pub use report::{FirmwareVersion, GuestPolicy, REPORT_BYTES, Report, ReportVersion, SigningKey};
+pub use report::{
+    FirmwareVersion, GuestPolicy, PlatformInfo, REPORT_BYTES, Report, ReportVersion, SigningKey,
+};
 
 use super::launch::{Launch, PlatformId, PlatformTrait, Register, Tcb, TcbStatus};
 use super::roots::VendorRoots;
@@ -70,6 +72,8 @@ impl Chain {
 
     fn launch(&self, report: &Report, tcb: TcbVersion) -> Launch {
         let masked = report.chip_id == [0; 64];
+        // An operator's key is no one chip's: no certificate ties it to the chip that a report names.
+        let told = !masked && report.signing_key == SigningKey::Vcek;
         Launch {
             kind: EvidenceKind::Snp,
             registers: registers(report),
@@ -81,7 +85,7 @@ impl Chain {
                 evaluation: None,
                 parts: tcb.parts().map(|(name, version)| (name, u32::from(version))).collect(),
             },
-            platform: (!masked).then(|| PlatformId { name: "chip-id", bytes: report.chip_id.to_vec() }),
+            platform: told.then(|| PlatformId { name: "chip-id", bytes: report.chip_id.to_vec() }),
             launch_data: Some(report.host_data.to_vec()),
             traits: self.traits(report, masked),
             endorsed: Some(self.window()),
