@@ -12,6 +12,9 @@ use pox_verify::evidence::snp::{BadReport, Chain, Link, PolicyTerm, ProductLine,
 use proptest::prelude::*;
 use support::{ASK, CRL, Case, LINES, NOW, SEED, VEK, endorsement, vendor};
 
+/// Where a part lies in a whole.
+type In<Whole, Part> = fn(&mut Whole) -> &mut Part;
+
 fn genoa_with(change: impl FnOnce(&mut Case)) -> Result<Launch, SnpRejection> {
     let mut case = Case::genoa();
     change(&mut case);
@@ -97,7 +100,7 @@ fn a_turin_chip_is_told_by_all_of_its_id() {
 
 #[test]
 fn the_vcek_of_another_tcb_version_is_refused() {
-    let parts: [(&str, fn(&mut Tcb) -> &mut u8); 5] = [
+    let parts: [(&str, In<Tcb, u8>); 5] = [
         ("fmc", |tcb| &mut tcb.fmc),
         ("bootloader", |tcb| &mut tcb.bootloader),
         ("tee", |tcb| &mut tcb.tee),
@@ -286,7 +289,7 @@ fn a_list_that_is_not_complete_is_refused() {
 
 #[test]
 fn nothing_stale_or_early_is_accepted() {
-    let places: [(Link, fn(&mut Case) -> &mut Validity); 4] = [
+    let places: [(Link, In<Case, Validity>); 4] = [
         (Link::Ark, |case| &mut case.ark.validity),
         (Link::Ask, |case| &mut case.ask.validity),
         (Link::Vek, |case| &mut case.vek.validity),

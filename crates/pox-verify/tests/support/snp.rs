@@ -1,5 +1,10 @@
 //! What the tests of SEV-SNP share: recorded evidence, and a development vendor's.
-#![allow(dead_code, clippy::unwrap_used, reason = "tests; each uses a part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read recorded files; each uses a part"
+)]
 
 use pox_core::UnixTime;
 use pox_core::receipt::Endorsement;

@@ -20,7 +20,7 @@ impl Extensions {
         if all.iter().any(|extension| extension.critical && !understood.contains(&extension.extn_id)) {
             return Err(malformed(link, "it has a critical extension that is not understood"));
         }
-        all.sort_by(|a, b| a.extn_id.cmp(&b.extn_id));
+        all.sort_by_key(|extension| extension.extn_id);
         if all.windows(2).any(|pair| matches!(pair, [a, b] if a.extn_id == b.extn_id)) {
             return Err(malformed(link, "it has an extension twice"));
         }
