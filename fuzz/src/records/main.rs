@@ -5,6 +5,7 @@ mod dcap;
 mod judge;
 mod made;
 mod measured;
+mod snp;
 mod wire;
 
 /// A guest's files to start from: those of the tests of its measurements.
@@ -28,6 +29,8 @@ const TARGETS: &[Target] = &[
     Target { name: "policy", run: judge::policy, seeds: made::policies },
     Target { name: "key-evidence", run: wire::evidence, seeds: made::evidences },
     Target { name: "simulated-quote", run: wire::simulated_quote, seeds: made::quotes },
+    Target { name: "snp-report", run: snp::report, seeds: snp::reports },
+    Target { name: "snp-evidence", run: snp::evidence, seeds: snp::evidences },
     Target { name: "archive", run: wire::archive, seeds: made::archives },
     Target { name: "run-report", run: wire::run_report, seeds: made::reports },
     Target { name: "secret", run: wire::secret, seeds: made::secrets },

@@ -8,6 +8,7 @@ mod key;
 pub mod launch;
 pub mod roots;
 mod simulated;
+pub mod snp;
 
 pub use key::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, RejectReason, check_key_evidence};
 
