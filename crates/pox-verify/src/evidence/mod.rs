@@ -5,6 +5,7 @@
 pub(crate) mod claims;
 mod key;
 pub mod launch;
+pub mod nitro;
 pub mod roots;
 mod simulated;
 
