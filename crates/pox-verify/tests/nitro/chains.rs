@@ -20,8 +20,8 @@ fn fault(position: usize, fault: CertificateFault) -> Result<(), NitroRejection>
 }
 
 fn extension(oid: &str, critical: bool) -> Extension {
-    let extn_value = OctetString::new(vec![0x30, 0]).unwrap();
-    Extension { extn_id: ObjectIdentifier::new(oid).unwrap(), critical, extn_value }
+    let extn_value = OctetString::new(vec![0x30, 0]).expect("two bytes fit");
+    Extension { extn_id: ObjectIdentifier::new_unwrap(oid), critical, extn_value }
 }
 
 #[test]

@@ -28,8 +28,8 @@ fn changed(issuer: usize, change: impl FnOnce(&mut Crl)) -> Result<Option<Window
 }
 
 fn extension(oid: &str, critical: bool, value: &[u8]) -> Extension {
-    let extn_value = OctetString::new(value).unwrap();
-    Extension { extn_id: ObjectIdentifier::new(oid).unwrap(), critical, extn_value }
+    let extn_value = OctetString::new(value).expect("some bytes fit");
+    Extension { extn_id: ObjectIdentifier::new_unwrap(oid), critical, extn_value }
 }
 
 #[test]
@@ -168,10 +168,7 @@ fn what_is_no_list_is_refused() {
         assert_eq!(judge_with(&quote, &[content]).map(drop), Err(NitroRejection::MalformedCrl));
     }
     let list = crl(1, &[]).der();
-    assert_eq!(
-        judge_with(&quote, &[vec![list, vec![0]].concat()]).map(drop),
-        Err(NitroRejection::MalformedCrl)
-    );
+    assert_eq!(judge_with(&quote, &[[list, vec![0]].concat()]).map(drop), Err(NitroRejection::MalformedCrl));
 }
 
 #[test]

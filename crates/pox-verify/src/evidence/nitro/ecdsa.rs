@@ -87,16 +87,16 @@ impl Point {
     /// The formulas of Bernstein and Lange's database, `dbl-2001-b`; they hold for the point at infinity too, and the group
     /// has no point of order two. Squares are products here, because those are faster in this field's code.
     fn double(&self) -> Self {
-        let delta = self.z * &self.z;
-        let gamma = self.y * &self.y;
-        let beta = self.x * &gamma;
-        let third = (self.x - &delta) * &(self.x + &delta);
-        let alpha = third + &third + &third;
+        let delta = self.z * self.z;
+        let gamma = self.y * self.y;
+        let beta = self.x * gamma;
+        let third = (self.x - delta) * (self.x + delta);
+        let alpha = third + third + third;
         let beta_4 = times_4(&beta);
-        let x = alpha * &alpha - &beta_4 - &beta_4;
-        let half = self.y * &self.z;
-        let gamma_8 = times_4(&(gamma * &(gamma + &gamma)));
-        Self { x, y: alpha * &(beta_4 - &x) - &gamma_8, z: half + &half }
+        let x = alpha * alpha - beta_4 - beta_4;
+        let half = self.y * self.z;
+        let gamma_8 = times_4(&(gamma * (gamma + gamma)));
+        Self { x, y: alpha * (beta_4 - x) - gamma_8, z: half + half }
     }
 
     /// The formulas of the same database, `add-1998-cmo-2`, and the cases that they leave out.
@@ -107,18 +107,18 @@ impl Point {
         if bool::from(other.z.is_zero()) {
             return *self;
         }
-        let (zz_1, zz_2) = (self.z * &self.z, other.z * &other.z);
-        let (u_1, u_2) = (self.x * &zz_2, other.x * &zz_1);
-        let (s_1, s_2) = (self.y * &(other.z * &zz_2), other.y * &(self.z * &zz_1));
-        let (h, r) = (u_2 - &u_1, s_2 - &s_1);
+        let (zz_1, zz_2) = (self.z * self.z, other.z * other.z);
+        let (u_1, u_2) = (self.x * zz_2, other.x * zz_1);
+        let (s_1, s_2) = (self.y * (other.z * zz_2), other.y * (self.z * zz_1));
+        let (h, r) = (u_2 - u_1, s_2 - s_1);
         if bool::from(h.is_zero()) {
             return if bool::from(r.is_zero()) { self.double() } else { Self::INFINITY };
         }
-        let hh = h * &h;
-        let hhh = h * &hh;
-        let v = u_1 * &hh;
-        let x = r * &r - &hhh - &v - &v;
-        Self { x, y: r * &(v - &x) - &(s_1 * &hhh), z: self.z * &other.z * &h }
+        let hh = h * h;
+        let hhh = h * hh;
+        let v = u_1 * hh;
+        let x = r * r - hhh - v - v;
+        Self { x, y: r * (v - x) - (s_1 * hhh), z: self.z * other.z * h }
     }
 
     fn negated(self) -> Self {
@@ -127,10 +127,10 @@ impl Point {
 
     /// Whether the affine x, which is a number below the field's order, is this scalar modulo the group's order.
     fn has_x(&self, scalar: &Scalar) -> bool {
-        let zz = self.z * &self.z;
+        let zz = self.z * self.z;
         let is = |x: U384| {
             let x: Option<FieldElement> = FieldElement::from_uint(x).into();
-            x.is_some_and(|x| self.x == x * &zz)
+            x.is_some_and(|x| self.x == x * zz)
         };
         let small = U384::from(scalar);
         let large: Option<U384> = small.checked_add(&NistP384::ORDER).into();
@@ -153,7 +153,7 @@ impl From<&AffinePoint> for Point {
 
 fn times_4(value: &FieldElement) -> FieldElement {
     let twice = *value + value;
-    twice + &twice
+    twice + twice
 }
 
 /// Bits of a scalar, and one for the last carry.
@@ -209,7 +209,7 @@ mod tests {
         let mut x = NistP384::ORDER;
         let point = loop {
             let bytes = FieldElement::from_uint(x).unwrap().to_bytes();
-            let compressed = [&[2], bytes.as_slice()].concat();
+            let compressed = [&[2], &bytes[..]].concat();
             if let Ok(key) = PublicKey::from_sec1_bytes(&compressed) {
                 break key;
             }
