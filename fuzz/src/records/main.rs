@@ -3,6 +3,7 @@
 
 mod judge;
 mod made;
+mod nitro;
 mod wire;
 
 /// Proofs to start from, right and wrong in every way that the judge tells apart: those of its own tests.
@@ -19,6 +20,8 @@ const TARGETS: &[Target] = &[
     Target { name: "policy", run: judge::policy, seeds: made::policies },
     Target { name: "key-evidence", run: wire::evidence, seeds: made::evidences },
     Target { name: "simulated-quote", run: wire::simulated_quote, seeds: made::quotes },
+    Target { name: "nitro-document", run: nitro::document, seeds: nitro::documents },
+    Target { name: "nitro-evidence", run: nitro::evidence, seeds: nitro::evidences },
     Target { name: "archive", run: wire::archive, seeds: made::archives },
     Target { name: "run-report", run: wire::run_report, seeds: made::reports },
     Target { name: "secret", run: wire::secret, seeds: made::secrets },
