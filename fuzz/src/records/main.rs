@@ -1,10 +1,17 @@
-//! The records of pox-core, and the judge.
+//! The records of pox-core, the judge, and what is measured of a guest.
 #![no_main]
 
+mod dcap;
 mod judge;
 mod made;
+mod measured;
 mod nitro;
 mod wire;
+
+/// A guest's files to start from: those of the tests of its measurements.
+#[path = "../../../crates/pox-guest/tests/measure/made.rs"]
+#[allow(dead_code)] // the tests use more of it
+mod guest;
 
 /// Proofs to start from, right and wrong in every way that the judge tells apart: those of its own tests.
 #[path = "../../../crates/pox-verify/tests/support/mod.rs"]
@@ -17,6 +24,8 @@ const TARGETS: &[Target] = &[
     Target { name: "verdict", run: judge::verdict, seeds: made::proof_bodies },
     Target { name: "header", run: judge::header, seeds: made::headers },
     Target { name: "trie", run: judge::trie, seeds: judge::trie_seeds },
+    Target { name: "dcap-quote", run: dcap::quote, seeds: dcap::quotes },
+    Target { name: "dcap-collateral", run: dcap::collateral, seeds: dcap::collaterals },
     Target { name: "policy", run: judge::policy, seeds: made::policies },
     Target { name: "key-evidence", run: wire::evidence, seeds: made::evidences },
     Target { name: "simulated-quote", run: wire::simulated_quote, seeds: made::quotes },
@@ -39,6 +48,12 @@ const TARGETS: &[Target] = &[
     Target { name: "host-message", run: wire::host_message, seeds: made::host_messages },
     Target { name: "enclave-message", run: wire::enclave_message, seeds: made::enclave_messages },
     Target { name: "id", run: wire::id, seeds: made::ids },
+    Target { name: "event-log", run: measured::event_log, seeds: measured::event_log_seeds },
+    Target { name: "tdx-firmware", run: measured::tdx_firmware, seeds: measured::firmware_seeds },
+    Target { name: "snp-firmware", run: measured::snp_firmware, seeds: measured::firmware_seeds },
+    Target { name: "kernel", run: measured::kernel, seeds: measured::kernel_seeds },
+    Target { name: "enclave-image", run: measured::enclave_image, seeds: measured::enclave_image_seeds },
+    Target { name: "release", run: measured::release, seeds: measured::release_seeds },
 ];
 
 libfuzzer_sys::fuzz_target!(init: pox_fuzz::start(TARGETS), |input: &[u8]| pox_fuzz::run(input));

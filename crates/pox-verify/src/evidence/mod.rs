@@ -3,6 +3,7 @@
 //! One verifier per kind turns an evidence into the same [`EvidenceClaims`]; everything after it is the same for all kinds.
 
 pub(crate) mod claims;
+pub mod dcap;
 mod key;
 pub mod launch;
 pub mod nitro;

@@ -1,1 +1,0 @@
-//! Intel: SGX and TDX quotes with DCAP collateral.
