@@ -6,6 +6,7 @@ mod judge;
 mod made;
 mod measured;
 mod nitro;
+mod snp;
 mod wire;
 
 /// A guest's files to start from: those of the tests of its measurements.
@@ -31,6 +32,8 @@ const TARGETS: &[Target] = &[
     Target { name: "simulated-quote", run: wire::simulated_quote, seeds: made::quotes },
     Target { name: "nitro-document", run: nitro::document, seeds: nitro::documents },
     Target { name: "nitro-evidence", run: nitro::evidence, seeds: nitro::evidences },
+    Target { name: "snp-evidence", run: snp::evidence, seeds: snp::evidences },
+    Target { name: "snp-report", run: snp::report, seeds: snp::reports },
     Target { name: "archive", run: wire::archive, seeds: made::archives },
     Target { name: "run-report", run: wire::run_report, seeds: made::reports },
     Target { name: "secret", run: wire::secret, seeds: made::secrets },

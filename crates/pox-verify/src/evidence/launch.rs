@@ -6,7 +6,7 @@ use core::fmt;
 use pox_core::UnixTime;
 use pox_core::evidence::EvidenceKind;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One measurement register.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,9 @@ pub struct Tcb {
     pub level: String,
     /// The vendor's number of the edition of its TCB table, where it has one.
     pub evaluation: Option<u32>,
+    /// Versions that a policy can set a minimum for, by the vendor's names; each the lowest that the launch has been under.
+    /// Empty where the vendor's status says it all.
+    pub parts: BTreeMap<&'static str, u32>,
 }
 
 /// The vendor's judgement of a platform's security level, from best to worst.
@@ -106,6 +109,8 @@ pub enum PlatformTrait {
     AliasChecked,
     /// Ciphertext is hidden from the host (AMD).
     CiphertextHidden,
+    /// No revocation list came with it: whether what vouches for it had been revoked is not known (AMD).
+    RevocationUnchecked,
 }
 
 /// A span of time, both ends included.

@@ -9,6 +9,7 @@ pub mod launch;
 pub mod nitro;
 pub mod roots;
 mod simulated;
+pub mod snp;
 
 pub use key::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, RejectReason, check_key_evidence};
 

@@ -1,1 +1,0 @@
-//! AMD: SEV-SNP reports with their certificate chains and revocation lists.
