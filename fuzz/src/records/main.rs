@@ -5,6 +5,7 @@ mod dcap;
 mod judge;
 mod made;
 mod measured;
+mod nitro;
 mod snp;
 mod wire;
 
@@ -29,8 +30,10 @@ const TARGETS: &[Target] = &[
     Target { name: "policy", run: judge::policy, seeds: made::policies },
     Target { name: "key-evidence", run: wire::evidence, seeds: made::evidences },
     Target { name: "simulated-quote", run: wire::simulated_quote, seeds: made::quotes },
-    Target { name: "snp-report", run: snp::report, seeds: snp::reports },
+    Target { name: "nitro-document", run: nitro::document, seeds: nitro::documents },
+    Target { name: "nitro-evidence", run: nitro::evidence, seeds: nitro::evidences },
     Target { name: "snp-evidence", run: snp::evidence, seeds: snp::evidences },
+    Target { name: "snp-report", run: snp::report, seeds: snp::reports },
     Target { name: "archive", run: wire::archive, seeds: made::archives },
     Target { name: "run-report", run: wire::run_report, seeds: made::reports },
     Target { name: "secret", run: wire::secret, seeds: made::secrets },

@@ -6,6 +6,7 @@ pub(crate) mod claims;
 pub mod dcap;
 mod key;
 pub mod launch;
+pub mod nitro;
 pub mod roots;
 mod simulated;
 pub mod snp;
