@@ -1,5 +1,10 @@
 //! How long a verdict on Intel's evidence takes, beside dcap-qvl alone; and how large its endorsement is.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a benchmark, which reads vectors"
+)]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use dcap_qvl::verify::QuoteVerifier;

@@ -1,9 +1,12 @@
 //! What the auditor trusts: everything that a verdict rests on besides the proof itself.
 
+use crate::evidence::launch::PlatformId;
+use crate::evidence::roots::VendorRoots;
 use crate::policy::Measurement;
 use alloy_primitives::{Address, B256, address};
 use core::num::NonZeroU64;
-use std::collections::BTreeMap;
+use pox_core::endorsement::Endorsement;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The account of the simulated vendor root, whose secret is in spec §8.4.1: anyone can sign with it.
 pub const SIMULATED_ROOT: Address = address!("0x133dc55eeea9859aeec403934379a124ea5317c5");
@@ -13,12 +16,29 @@ pub const SIMULATED_ROOT: Address = address!("0x133dc55eeea9859aeec403934379a124
 pub struct Anchors {
     /// The account whose signature makes a simulated quote; whatever it signs is `simulated` at best.
     pub simulated_root: Address,
+    /// The vendors' roots, to which evidence of hardware leads.
+    pub vendor_roots: VendorRoots,
+    /// What is known today of the vendors' hardware; `None` if nobody asks how evidence stands today.
+    pub fresh: Option<Fresh>,
     /// The runtimes whose source and build the auditor has reason to trust.
     pub releases: Vec<Release>,
     /// What is known of each chain, by its EIP-155 id.
     pub chains: BTreeMap<u64, ChainAnchor>,
     /// A block that the caller knows to stand in its chain, from an endpoint asked now.
     pub trusted_block: Option<TrustedBlock>,
+}
+
+/// What an auditor knows today, and what was not known, or not yet so, when a task ran.
+///
+/// It tells how evidence stands today; what it was when it ran, its archive alone tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fresh {
+    /// Endorsements as the vendors give them now; those that an evidence has no use for are left aside.
+    pub endorsements: Vec<Endorsement>,
+    /// Platforms that are not to be believed: their keys are known to others.
+    pub denied_platforms: BTreeSet<PlatformId>,
+    /// Flaws, by their vendors' names, that are not to be put up with.
+    pub denied_advisories: BTreeSet<String>,
 }
 
 /// A published build of the measured runtime.
@@ -87,10 +107,12 @@ pub struct TrustedBlock {
 }
 
 impl Default for Anchors {
-    /// The simulated root of the spec, and neither releases nor chains: no proof gets above `asserted`.
+    /// The simulated root of the spec and the vendors' own, and neither releases nor chains: no proof gets above `asserted`.
     fn default() -> Self {
         Self {
             simulated_root: SIMULATED_ROOT,
+            vendor_roots: VendorRoots::pinned(),
+            fresh: None,
             releases: Vec::new(),
             chains: BTreeMap::new(),
             trusted_block: None,

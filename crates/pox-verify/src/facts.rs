@@ -1,5 +1,8 @@
 //! What a proof shows, as far as its grade carries it.
 
+use crate::evidence::Hardware;
+use crate::evidence::launch::{LaunchBinding, PlatformId, PlatformTrait, Register, Tcb, Window};
+use crate::evidence::roots::RootStanding;
 use crate::grade::Grade;
 use crate::policy::Measurement;
 use alloy_primitives::{Address, B256};
@@ -10,6 +13,7 @@ use pox_core::{
     Amount, DatasetCommitment, ImageDigest, PolicyHash, ResultsCommitment, TaskId, UnixTime,
     record::Resources,
 };
+use std::collections::BTreeSet;
 
 /// Who asked for what, who ran it, when, and what came out.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -79,6 +83,50 @@ pub struct EvidenceFacts {
     pub when_it_ran: Grade,
     /// How much it shows today; unknown without current collateral.
     pub today: Option<Grade>,
+    /// What the hardware says; `None` for simulated kinds, and where nothing vouches for the evidence.
+    pub hardware: Option<HardwareFacts>,
+}
+
+/// What hardware says of launch and machine.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct HardwareFacts {
+    /// Whose roots it leads to.
+    pub roots: RootStanding,
+    /// The measurement registers, in the spec's order.
+    pub registers: Vec<Register>,
+    /// How well patched the platform was: the worse of both evidences.
+    pub tcb: Tcb,
+    /// Which machine, if it says.
+    pub platform: Option<PlatformId>,
+    /// What else the hardware says of itself.
+    pub traits: BTreeSet<PlatformTrait>,
+    /// Whether the launch itself was made for the task.
+    pub launch_binding: LaunchBinding,
+    /// When the endorsements that were used are all in force.
+    pub endorsed: Option<Window>,
+}
+
+impl HardwareFacts {
+    /// What two evidences of one launch say together: where they differ, the worse.
+    pub(crate) fn of_both(key: &Hardware, result: &Hardware) -> Self {
+        let (first, last) = (&key.launch, &result.launch);
+        let worse = if first.tcb.status > last.tcb.status { &first.tcb } else { &last.tcb };
+        Self {
+            roots: result.roots,
+            registers: last.registers.clone(),
+            tcb: Tcb {
+                advisories: first.tcb.advisories.union(&last.tcb.advisories).cloned().collect(),
+                ..worse.clone()
+            },
+            platform: last.platform.clone(),
+            traits: first.traits.union(&last.traits).copied().collect(),
+            launch_binding: result.binding,
+            endorsed: match (first.endorsed, last.endorsed) {
+                (Some(first), Some(last)) => first.and(last),
+                (first, last) => first.or(last),
+            },
+        }
+    }
 }
 
 /// What a run used, as the runtime measured it.

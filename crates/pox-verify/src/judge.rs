@@ -1,7 +1,7 @@
 //! The steps of spec §11 in their order, and the grade that comes of them.
 
 use crate::anchors::Anchors;
-use crate::facts::{EvidenceFacts, Facts, ReportFacts, StateFacts, Usage};
+use crate::facts::{EvidenceFacts, Facts, HardwareFacts, ReportFacts, StateFacts, Usage};
 use crate::grade::Grade;
 use crate::reason::Reason;
 use crate::rejection::{Malformed, Rejection};
@@ -35,7 +35,10 @@ pub fn verify(file: &[u8], anchors: &Anchors, required: Grade, now: UnixTime) ->
 /// The proof has to come from [`Proof::parse`], which bounds it.
 pub fn judge(proof: &Proof, anchors: &Anchors, required: Grade, now: UnixTime) -> Verdict {
     match findings(proof, anchors, now) {
-        Ok(findings) => Verdict::graded(findings.components(anchors, now), findings.facts(anchors), required),
+        Ok(findings) => {
+            let components = findings.components(anchors, now);
+            Verdict::graded(components, findings.today(), findings.facts(anchors), required)
+        }
         Err(rejection) => Verdict::rejected(rejection, required),
     }
 }
@@ -71,8 +74,8 @@ fn findings<'a>(proof: &'a Proof, anchors: &Anchors, now: UnixTime) -> Result<Fi
 
 impl Findings<'_> {
     fn components(&self, anchors: &Anchors, now: UnixTime) -> Vec<Component> {
-        let standing = &self.quotes.standing;
-        let mut evidence = standing.reasons.clone();
+        let when_it_ran = &self.quotes.standing.when_it_ran;
+        let mut evidence = when_it_ran.reasons.clone();
         if let Some(measurement) = self.quotes.measurement {
             evidence.push(match anchors.release(measurement) {
                 Some(name) => Reason::KnownRelease(name.to_owned()),
@@ -85,9 +88,14 @@ impl Findings<'_> {
             chain.push(Reason::AheadOfClock { seconds });
         }
         vec![
-            Component { name: "evidence", grade: standing.when_it_ran, reasons: evidence },
+            Component { name: "evidence", grade: when_it_ran.grade, reasons: evidence },
             Component { name: "chain", grade: self.anchored.grade, reasons: chain },
         ]
+    }
+
+    fn today(&self) -> Option<Component> {
+        let today = self.quotes.standing.today.as_ref()?;
+        Some(Component { name: "today", grade: today.grade, reasons: today.reasons.clone() })
     }
 
     fn facts(&self, anchors: &Anchors) -> Facts {
@@ -126,13 +134,14 @@ impl Findings<'_> {
     }
 
     fn evidence_facts(&self, anchors: &Anchors) -> EvidenceFacts {
-        let Quotes { kind, measurement, standing } = &*self.quotes;
+        let Quotes { kind, measurement, hardware, standing } = &*self.quotes;
         EvidenceFacts {
             kind: *kind,
             measurement: *measurement,
             release: measurement.and_then(|measurement| anchors.release(measurement)).map(str::to_owned),
-            when_it_ran: standing.when_it_ran,
-            today: standing.today,
+            when_it_ran: standing.when_it_ran.grade,
+            today: standing.today.as_ref().map(|today| today.grade),
+            hardware: hardware.as_ref().map(|both| HardwareFacts::of_both(&both.key, &both.result)),
         }
     }
 

@@ -22,11 +22,14 @@ mod steps;
 mod verdict;
 mod verified;
 
-pub use anchors::Anchors;
-pub use facts::{EvidenceFacts, Facts, Opened, OpenedLeaf, ReportFacts, StateFacts, Usage};
+pub use anchors::{Anchors, Fresh};
+pub use facts::{EvidenceFacts, Facts, HardwareFacts, Opened, OpenedLeaf, ReportFacts, StateFacts, Usage};
 pub use grade::{Grade, UnknownGrade};
 pub use judge::{judge, verify};
-pub use policy::{BadPolicy, MAX_MEASUREMENTS, Measurement, Policy, PolicyRefusal, SimulatedEvidence};
+pub use policy::{
+    BadPolicy, MAX_MEASUREMENTS, Measurement, Policy, PolicyRefusal, SimulatedEvidence, SnpMinimum,
+    SnpMinimums,
+};
 pub use reason::Reason;
 pub use rejection::{
     ApproveMismatch, ArchiveMismatch, ClaimMismatch, ContractCode, EvidenceInvalid, HeaderSeal,

@@ -1,9 +1,11 @@
 //! Why a component has its grade.
 
+use crate::evidence::launch::{PlatformId, PlatformTrait, TcbStatus, Window};
 use alloy_primitives::{Address, B256};
 use core::fmt;
 use pox_core::evidence::EvidenceKind;
 use serde::ser::SerializeStruct;
+use std::collections::BTreeSet;
 
 /// Why a component has its grade, or what the grade rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,44 @@ pub enum Reason {
     SimulatedKind(EvidenceKind),
     /// This version can't verify evidence of that kind.
     UnsupportedKind(EvidenceKind),
+    /// The vendor's endorsements of the quote are not there.
+    Unendorsed(String),
+    /// The evidence leads to a development vendor's root.
+    DevelopmentRoot(EvidenceKind),
+    /// How well patched the platform was.
+    Tcb {
+        /// The vendor's judgement.
+        status: TcbStatus,
+        /// The versions, for people.
+        level: String,
+    },
+    /// Flaws that concern the platform, by the vendor's names.
+    Advisories(BTreeSet<String>),
+    /// Which machine it ran on.
+    Platform(PlatformId),
+    /// The evidence does not say which machine it ran on.
+    NoPlatform,
+    /// What else the hardware says of itself.
+    PlatformTraits(BTreeSet<PlatformTrait>),
+    /// The launch itself was made for this task.
+    LaunchBound,
+    /// The launch was made for no task; the signed claims name it.
+    LaunchUnbound,
+    /// When the endorsements that were used are in force.
+    Endorsed(Window),
+    /// The evidence does not hold by what is known today.
+    NotToday {
+        /// The fault's name.
+        name: &'static str,
+        /// What exactly.
+        message: String,
+    },
+    /// The auditor denies the platform.
+    PlatformDenied(PlatformId),
+    /// The auditor denies platforms of this vendor, and the evidence does not say which it is of.
+    PlatformUnknown,
+    /// The auditor denies a flaw that the platform has.
+    AdvisoryDenied(String),
     /// The measurement is that of a release that the verifier knows.
     KnownRelease(String),
     /// The measurement is one that the owner's policy lists, and of no release that the verifier knows.
@@ -58,6 +98,21 @@ impl Reason {
         match self {
             Self::SimulatedKind(_) => "simulated-kind",
             Self::UnsupportedKind(_) => "unsupported-kind",
+            Self::Unendorsed(_) => "unendorsed",
+            Self::DevelopmentRoot(_) => "development-root",
+            Self::Tcb { status, .. } if status.is_superseded() => "tcb-outdated",
+            Self::Tcb { .. } => "tcb",
+            Self::Advisories(_) => "advisories",
+            Self::Platform(_) => "platform",
+            Self::NoPlatform => "no-platform",
+            Self::PlatformTraits(_) => "platform-traits",
+            Self::LaunchBound => "launch-bound",
+            Self::LaunchUnbound => "launch-unbound",
+            Self::Endorsed(_) => "endorsed",
+            Self::NotToday { name, .. } => name,
+            Self::PlatformDenied(_) => "platform-denied",
+            Self::PlatformUnknown => "platform-unknown",
+            Self::AdvisoryDenied(_) => "advisory-denied",
             Self::KnownRelease(_) => "known-release",
             Self::ListedMeasurement => "listed-measurement",
             Self::NoChainAnchor(_) => "no-chain-anchor",
@@ -82,6 +137,33 @@ impl fmt::Display for Reason {
                     f,
                     "this version can't verify evidence of kind {kind}, so nothing vouches for the enclave"
                 )
+            }
+            Self::Unendorsed(missing) => write!(f, "nothing vouches for the enclave: {missing}"),
+            Self::DevelopmentRoot(kind) => {
+                write!(
+                    f,
+                    "the {kind} evidence leads to a development root: anyone can sign it, and it protects nothing"
+                )
+            }
+            Self::Tcb { status, level } => write!(f, "the platform is {status} ({level})"),
+            Self::Advisories(advisories) => write!(f, "known flaws of the platform: {}", list(advisories)),
+            Self::Platform(platform) => write!(f, "it ran on the platform {platform}"),
+            Self::NoPlatform => f.write_str("the evidence does not say on which machine it ran"),
+            Self::PlatformTraits(traits) => write!(f, "the platform says of itself: {}", list(traits)),
+            Self::LaunchBound => f.write_str("the enclave was launched for this task and no other"),
+            Self::LaunchUnbound => f.write_str(
+                "the enclave was launched for no task in particular; its signed claims name this one",
+            ),
+            Self::Endorsed(window) => {
+                write!(f, "the endorsements hold from {} until {}", window.from.0, window.until.0)
+            }
+            Self::NotToday { message, .. } => write!(f, "it would not be accepted today: {message}"),
+            Self::PlatformDenied(platform) => write!(f, "the platform {platform} is not to be believed"),
+            Self::PlatformUnknown => f.write_str(
+                "platforms of its vendor are not to be believed, and the evidence hides which it is of",
+            ),
+            Self::AdvisoryDenied(advisory) => {
+                write!(f, "the platform has the flaw {advisory}, which is denied")
             }
             Self::KnownRelease(name) => write!(f, "the enclave ran the release {name}"),
             Self::ListedMeasurement => {
@@ -113,6 +195,10 @@ impl fmt::Display for Reason {
             }
         }
     }
+}
+
+fn list<T: fmt::Display>(items: &BTreeSet<T>) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl serde::Serialize for Reason {

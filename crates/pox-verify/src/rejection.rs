@@ -5,6 +5,7 @@ use crate::chain::header::BadHeader;
 use crate::chain::state::BadAccount;
 use crate::chain::trie::TrieError;
 use crate::evidence::EvidenceRejection;
+use crate::evidence::launch::PlatformId;
 use crate::policy::{BadPolicy, Measurement, PolicyRefusal};
 use alloy_primitives::{Address, B256};
 use pox_core::evidence::{EvidenceKind, Purpose};
@@ -337,6 +338,34 @@ pub enum EvidenceInvalid {
         /// The result evidence's.
         result: Measurement,
     },
+    /// They are of two machines, or one hides its own.
+    #[error("the key evidence is of {}, and the result evidence of {}", platform(key), platform(result))]
+    Platforms {
+        /// The key evidence's.
+        key: Option<PlatformId>,
+        /// The result evidence's.
+        result: Option<PlatformId>,
+    },
+    /// They are of two launches: a register has two values.
+    #[error("key evidence and result evidence are of two launches: they differ in {0}")]
+    Registers(&'static str),
+}
+
+fn platform(id: &Option<PlatformId>) -> String {
+    id.as_ref().map_or_else(|| "a platform that it hides".into(), |id| format!("platform {id}"))
+}
+
+impl EvidenceInvalid {
+    /// What exactly is wrong, by a stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Quote { error, .. } => error.name(),
+            Self::Kinds { .. } => "two-kinds",
+            Self::Measurements { .. } => "two-programs",
+            Self::Platforms { .. } => "two-platforms",
+            Self::Registers(_) => "two-launches",
+        }
+    }
 }
 
 /// Step 11: the policy is not the one that the request commits to.
@@ -469,6 +498,15 @@ impl Rejection {
         self.place().0
     }
 
+    /// What exactly failed in the step, by a stable name: the fault of an evidence, the policy's key that refuses it.
+    pub fn detail(&self) -> Option<&'static str> {
+        match self {
+            Self::EvidenceInvalid(error) => Some(error.name()),
+            Self::PolicyRefuses(refusal) => Some(refusal.key()),
+            _ => None,
+        }
+    }
+
     fn place(&self) -> (u8, &'static str) {
         match self {
             Self::Malformed(_) => (1, "malformed"),
@@ -501,9 +539,10 @@ impl From<BadProof> for Rejection {
 
 impl serde::Serialize for Rejection {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut rejection = serializer.serialize_struct("Rejection", 3)?;
+        let mut rejection = serializer.serialize_struct("Rejection", 4)?;
         rejection.serialize_field("step", &self.step())?;
         rejection.serialize_field("code", self.code())?;
+        rejection.serialize_field("detail", &self.detail())?;
         rejection.serialize_field("message", &self.to_string())?;
         rejection.end()
     }

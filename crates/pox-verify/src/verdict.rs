@@ -16,10 +16,12 @@ pub struct Verdict {
     pub grade: Grade,
     /// What the auditor asked for.
     pub required: Grade,
-    /// Whether nothing was rejected and the grade is the required one or above.
+    /// Whether nothing was rejected and the grade, and today's if that was asked for, is the required one or above.
     pub meets: bool,
     /// What the grade comes from; empty where a rejection ended the verification.
     pub components: Vec<Component>,
+    /// How the evidence stands by what is known today; `None` if the anchors know nothing of today that tells.
+    pub today: Option<Component>,
     /// The step that failed, and how.
     pub rejection: Option<Rejection>,
     /// What the proof shows, as far as the grade carries it; nothing where it was rejected.
@@ -31,7 +33,7 @@ pub struct Verdict {
 /// One of the parts that vouch for a proof.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Component {
-    /// `evidence` or `chain`.
+    /// `evidence` or `chain`, or `today`.
     pub name: &'static str,
     /// How much this part shows.
     pub grade: Grade,
@@ -46,20 +48,27 @@ impl Verdict {
             required,
             meets: false,
             components: Vec::new(),
+            today: None,
             rejection: Some(rejection),
             facts: None,
             not_claimed: NOT_CLAIMED,
         }
     }
 
-    pub(crate) fn graded(components: Vec<Component>, facts: Facts, required: Grade) -> Self {
+    pub(crate) fn graded(
+        components: Vec<Component>,
+        today: Option<Component>,
+        facts: Facts,
+        required: Grade,
+    ) -> Self {
         let worst = components.iter().map(|component| component.grade).min();
         let grade = worst.unwrap_or(Grade::Asserted);
         Self {
             grade,
             required,
-            meets: grade >= required,
+            meets: grade >= required && today.as_ref().is_none_or(|today| today.grade >= required),
             components,
+            today,
             rejection: None,
             facts: Some(Box::new(facts)),
             not_claimed: NOT_CLAIMED,

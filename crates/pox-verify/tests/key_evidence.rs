@@ -5,10 +5,11 @@
 mod support;
 
 use alloy_primitives::{B256, keccak256};
+use pox_core::endorsement::Endorsement;
 use pox_core::evidence::EvidenceKind;
 use pox_core::{Domain, Kinds, Request};
 use pox_verify::evidence::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, check_key_evidence};
-use pox_verify::{Anchors, Policy, Verified};
+use pox_verify::{Anchors, Grade, Policy, Verified};
 use support::{Draft, NOW, address, anchors, at, key, policy_bytes};
 
 type Outcome = Result<Verified<KeyEvidence>, KeyEvidenceRejection>;
@@ -32,7 +33,9 @@ fn check_under(
         policy: &policy,
         processor: address("processor"),
         enclave: proof.matched.enclave,
+        requested: at(10),
         matched: at(11),
+        endorsements: &[],
         now: NOW,
         anchors,
     };
@@ -51,6 +54,7 @@ fn good_evidence_gives_the_recipient() {
     assert_eq!(evidence.recipient, [0x5a; 1216]);
     assert_eq!(evidence.kind, EvidenceKind::Simulated);
     assert_eq!(evidence.measurement, support::measurement());
+    assert_eq!(evidence.assessment.grade, Grade::Simulated);
     assert_eq!((evidence.block_number, evidence.block_hash), (10, keccak256("block 10")));
 }
 
@@ -74,7 +78,9 @@ fn each_fault_has_its_code() {
             policy: &policy,
             processor: address("processor"),
             enclave: proof.matched.enclave,
+            requested: at(10),
             matched: at(11),
+            endorsements: &[],
             now: NOW,
             anchors: &anchors,
         };
@@ -91,6 +97,12 @@ fn each_fault_has_its_code() {
     assert_eq!(refused(check_under(&plain, &no_releases, |_, _| {})), (Some(3), "policy-refuses"));
     let kinds = Draft { request: |r| r.kinds = Kinds(2), ..Draft::default() };
     assert_eq!(refused(check(&kinds, |_, _| {})), (Some(3), "policy-refuses"));
+}
+
+#[test]
+fn endorsements_that_the_evidence_has_no_use_for_are_left_aside() {
+    const COLLATERAL: &[Endorsement] = &[Endorsement { kind: 1, content: Vec::new() }];
+    assert!(check(&Draft::default(), |expected, _| expected.endorsements = COLLATERAL).is_ok());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::kept::{BadKept, KeptTask};
 use super::proof::{ProofError, fetch_archive};
-use super::release::{CheckedMatch, ReleaseError, check_match, release};
+use super::release::{CheckedMatch, FoundMatch, ReleaseError, check_match, release};
 use super::results::{ResultsError, open_results};
 use crate::clock::{head, now, sighting};
 use k256::ecdsa::SigningKey;
@@ -231,15 +231,15 @@ impl<'a> Tended<'a> {
         let Some(Carried::Match { evidence, .. }) = step.map(|step| &step.carried) else {
             return Err(ChainError::Reorganised(seat.place.at.number).into());
         };
-        Ok(check_match(
-            &self.kept,
-            seat.processor,
-            seat.enclave,
+        let requested = history.steps.first().map_or(seat.place.at, |first| first.step.at);
+        let found = FoundMatch {
+            processor: seat.processor,
+            enclave: seat.enclave,
             evidence,
-            seat.place.at,
-            now(),
-            self.owns.anchors,
-        )?)
+            requested,
+            matched: seat.place.at,
+        };
+        Ok(check_match(&self.kept, &found, &[], now(), self.owns.anchors)?)
     }
 
     fn judge(&mut self, seat: Seat, desk: &mut dyn Desk) -> Result<(), AgentError> {

@@ -3,6 +3,7 @@
 use super::kept::{BadKept, KeptTask};
 use crate::objects::StoreSource;
 use k256::ecdsa::SigningKey;
+use pox_core::endorsement::Endorsement;
 use pox_core::history::At;
 use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret};
 use pox_core::{Address, UnixTime};
@@ -67,16 +68,31 @@ impl ReleaseError {
     }
 }
 
+/// A match, as the owner finds it in the chain.
+#[derive(Debug, Clone, Copy)]
+pub struct FoundMatch<'a> {
+    /// The processor that matched.
+    pub processor: Address,
+    /// The enclave that it names.
+    pub enclave: Address,
+    /// The evidence that it carries.
+    pub evidence: &'a [u8],
+    /// Where the request stands in the chain.
+    pub requested: At,
+    /// Where the match does.
+    pub matched: At,
+}
+
 /// Checks a match's evidence as the owner must before it releases anything.
+///
+/// `endorsements` are what the vendors say of the platform now; simulated kinds need none.
 ///
 /// # Errors
 /// The evidence is not of this task, processor and enclave, or the policy does not accept it; the rejection names the code for `reject`.
 pub fn check_match(
     kept: &KeptTask,
-    processor: Address,
-    enclave: Address,
-    evidence: &[u8],
-    matched: At,
+    found: &FoundMatch<'_>,
+    endorsements: &[Endorsement],
     now: UnixTime,
     anchors: &Anchors,
 ) -> Result<CheckedMatch, ReleaseError> {
@@ -86,13 +102,16 @@ pub fn check_match(
         domain,
         request: &request,
         policy: &policy,
-        processor,
-        enclave,
-        matched,
+        processor: found.processor,
+        enclave: found.enclave,
+        requested: found.requested,
+        matched: found.matched,
+        endorsements,
         now,
         anchors,
     };
-    Ok(CheckedMatch { enclave, evidence: check_key_evidence(evidence, &expected)? })
+    let evidence = check_key_evidence(found.evidence, &expected)?;
+    Ok(CheckedMatch { enclave: found.enclave, evidence })
 }
 
 /// Makes the signed and sealed secret for an enclave whose evidence was checked: `approve` carries it.

@@ -1,12 +1,14 @@
 //! The owner's check before it releases a secret: the same steps that an auditor takes later.
 
-use super::{Context, EvidenceClaims, EvidenceRejection, claims, verify};
+use super::{Assessment, Context, EvidenceClaims, EvidenceRejection, Fault, VendorRejection, claims, verify};
 use crate::anchors::Anchors;
 use crate::policy::{Measurement, Policy, PolicyRefusal};
 use crate::rejection::{ClaimMismatch, EvidenceInvalid, Malformed, PolicyMismatch, Rejection};
 use crate::steps::policy::check_kind;
+use crate::steps::quotes::made_between;
 use crate::verified::Verified;
 use alloy_primitives::{Address, B256};
+use pox_core::endorsement::Endorsement;
 use pox_core::evidence::{Evidence, EvidenceKind, Purpose};
 use pox_core::history::At;
 use pox_core::{Domain, Request, UnixTime};
@@ -24,9 +26,13 @@ pub struct KeyExpectation<'a> {
     pub processor: Address,
     /// The enclave that the match names.
     pub enclave: Address,
+    /// Where the request stands in the chain.
+    pub requested: At,
     /// Where the match stands in the chain.
     pub matched: At,
-    /// The owner's time.
+    /// What the vendors say of the platform now; those that the evidence has no use for are left aside.
+    pub endorsements: &'a [Endorsement],
+    /// The owner's time, at which the endorsements must be in force.
     pub now: UnixTime,
     /// What the owner trusts.
     pub anchors: &'a Anchors,
@@ -41,6 +47,8 @@ pub struct KeyEvidence {
     pub kind: EvidenceKind,
     /// What it launched.
     pub measurement: Measurement,
+    /// How much it shows now, and why.
+    pub assessment: Assessment,
     /// The block that the evidence is not older than; whether the chain has it and how old it is, is for the caller.
     pub block_number: u64,
     /// That block's hash.
@@ -56,9 +64,9 @@ pub enum RejectReason {
     Malformed = 1,
     /// It is made for another task, processor or enclave.
     NotThis = 2,
-    /// The policy does not accept it, or this version can't verify its kind.
+    /// The policy does not accept it, no policy could, or this version can't verify its kind.
     Policy = 3,
-    /// Its endorsements are out of date.
+    /// The platform or its endorsements are out of date, or there are none.
     OutOfDate = 4,
     /// The owner's own reason.
     Own = 5,
@@ -103,18 +111,25 @@ pub fn check_key_evidence(
     };
     claims::check_key(&evidence, &bound, expected.matched.number)?;
     check_kind(evidence.kind, request, policy)?;
+    let endorsements: Vec<Endorsement> =
+        expected.endorsements.iter().filter(|one| one.endorses(evidence.kind)).cloned().collect();
     let context = Context {
-        endorsements: &[],
-        ran: expected.matched.time,
+        endorsements: &endorsements,
+        ran: expected.now,
+        made: made_between(expected.requested.time, expected.matched.time),
         now: expected.now,
         anchors: expected.anchors,
     };
     let verified: EvidenceClaims = verify(&evidence, &context)?.into_inner();
     policy.accepts(verified.kind, verified.measurement, expected.anchors)?;
+    if let Some(hardware) = &verified.hardware {
+        policy.accepts_hardware(hardware)?;
+    }
     Ok(Verified::by_check(KeyEvidence {
         recipient: evidence.recipient,
         kind: verified.kind,
         measurement: verified.measurement,
+        assessment: verified.standing.when_it_ran,
         block_number: verified.claims.block_number,
         block_hash: verified.claims.block_hash,
     }))
@@ -134,8 +149,19 @@ impl From<ClaimMismatch> for KeyEvidenceRejection {
 
 impl From<EvidenceRejection> for KeyEvidenceRejection {
     fn from(error: EvidenceRejection) -> Self {
-        let reason = match error {
+        let reason = match &error {
             EvidenceRejection::UnsupportedKind(_) => RejectReason::Policy,
+            EvidenceRejection::Unendorsed(_) => RejectReason::OutOfDate,
+            EvidenceRejection::LaunchBinding(_) => RejectReason::NotThis,
+            EvidenceRejection::Vendor(VendorRejection { fault, .. }) if fault.is_out_of_date() => {
+                RejectReason::OutOfDate
+            }
+            EvidenceRejection::Vendor(VendorRejection { fault, .. }) if fault.is_unprotected() => {
+                RejectReason::Policy
+            }
+            EvidenceRejection::Vendor(VendorRejection { fault: Fault::WrongTime, .. }) => {
+                RejectReason::NotThis
+            }
             _ => RejectReason::Malformed,
         };
         let rejection = EvidenceInvalid::Quote { purpose: Purpose::Key, error }.into();
@@ -145,6 +171,7 @@ impl From<EvidenceRejection> for KeyEvidenceRejection {
 
 impl From<PolicyRefusal> for KeyEvidenceRejection {
     fn from(error: PolicyRefusal) -> Self {
-        Self { reason: Some(RejectReason::Policy), rejection: error.into() }
+        let reason = if error.is_out_of_date() { RejectReason::OutOfDate } else { RejectReason::Policy };
+        Self { reason: Some(reason), rejection: error.into() }
     }
 }

@@ -4,6 +4,8 @@
 
 pub(crate) mod claims;
 pub mod dcap;
+mod fault;
+mod hardware;
 mod key;
 pub mod launch;
 pub mod nitro;
@@ -11,6 +13,9 @@ pub mod roots;
 mod simulated;
 pub mod snp;
 
+pub use fault::{Fault, VendorRejection};
+pub use hardware::Hardware;
+pub(crate) use hardware::{denied_platform, has};
 pub use key::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, RejectReason, check_key_evidence};
 
 use crate::anchors::Anchors;
@@ -19,21 +24,27 @@ use crate::policy::Measurement;
 use crate::reason::Reason;
 use crate::verified::Verified;
 use alloy_primitives::Address;
+use launch::Window;
 use pox_core::evidence::{Claims, Evidence, EvidenceKind};
 use pox_core::receipt::Endorsement;
 use pox_core::signature::BadSignature;
 use pox_core::{CodecError, UnixTime};
 
+/// How far a TEE's clock and the chain's may be apart: blocks come seconds apart, and both follow the same time.
+pub const CLOCK_TOLERANCE_SECONDS: u64 = 300;
+
 /// What a verification of evidence depends on besides the evidence.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// Certificates, collateral and revocation lists that were archived with it.
+    /// Certificates, collateral and revocation lists that were archived with it, or that an owner has.
     pub endorsements: &'a [Endorsement],
-    /// When it had to hold: the block time of the step that carries it, or of the prove step.
+    /// When it had to hold, and what it rests on had to be in force: the prove step's time, or the owner's.
     pub ran: UnixTime,
+    /// When it can have been made, as the chain has it; only kinds that state a time of their own are held to it.
+    pub made: Window,
     /// The auditor's time.
     pub now: UnixTime,
-    /// Vendors' roots.
+    /// Vendors' roots, and what is known today.
     pub anchors: &'a Anchors,
 }
 
@@ -46,6 +57,8 @@ pub struct EvidenceClaims {
     pub measurement: Measurement,
     /// What it is bound to.
     pub claims: Claims,
+    /// What hardware says of launch and machine; `None` for the simulated kinds.
+    pub hardware: Option<Hardware>,
     /// How much it shows, at which time.
     pub standing: Standing,
 }
@@ -54,9 +67,16 @@ pub struct EvidenceClaims {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// By the endorsements archived with it, at the time it had to hold.
-    pub when_it_ran: Grade,
-    /// By what the auditor knows today; `None` without current collateral.
-    pub today: Option<Grade>,
+    pub when_it_ran: Assessment,
+    /// By what the auditor knows today; `None` if nothing that the auditor has tells.
+    pub today: Option<Assessment>,
+}
+
+/// How much an evidence shows at one time, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessment {
+    /// How much.
+    pub grade: Grade,
     /// Why.
     pub reasons: Vec<Reason>,
 }
@@ -67,12 +87,21 @@ pub enum EvidenceRejection {
     /// This version has no verifier for the kind: nothing is known of the evidence, good or bad.
     #[error("this version can't verify evidence of kind {0}")]
     UnsupportedKind(EvidenceKind),
+    /// What the vendor says of the platform is not there: nothing is known of the evidence, good or bad.
+    #[error("nothing vouches for the quote: {0}")]
+    Unendorsed(String),
+    /// The vendor's verifier refuses it.
+    #[error(transparent)]
+    Vendor(#[from] VendorRejection),
     /// The quote is not of its vendor's format.
     #[error("the quote is malformed: {0}")]
     Quote(#[from] CodecError),
     /// The quote is over other claims.
     #[error("the quote's report data is not that of these claims")]
     ReportData,
+    /// The launch was made for something else than this task.
+    #[error("wrong launch binding: {0}")]
+    LaunchBinding(#[from] launch::WrongLaunchBinding),
     /// The quote's signature is malformed.
     #[error("the quote's signature is malformed: {0}")]
     Signature(#[from] BadSignature),
@@ -89,22 +118,51 @@ pub enum EvidenceRejection {
     Endorsement(u16),
 }
 
+impl EvidenceRejection {
+    /// A stable name for machines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::UnsupportedKind(_) => "unsupported-kind",
+            Self::Unendorsed(_) => "unendorsed",
+            Self::Vendor(rejection) => rejection.fault.name(),
+            Self::Quote(_) => "malformed",
+            Self::ReportData => "report-data",
+            Self::LaunchBinding(_) => "launch-binding",
+            Self::Signature(_) => "forged",
+            Self::Root { .. } => "untrusted",
+            Self::Endorsement(_) => "endorsement",
+        }
+    }
+
+    /// Why nothing is known of an evidence, good or bad, where that is all; its grade is `asserted`, and it is not rejected.
+    pub(crate) fn as_unknown(&self) -> Option<Reason> {
+        match self {
+            Self::UnsupportedKind(kind) => Some(Reason::UnsupportedKind(*kind)),
+            Self::Unendorsed(missing) => Some(Reason::Unendorsed(missing.clone())),
+            _ => None,
+        }
+    }
+}
+
 /// Verifies one evidence by its kind: that a pinned root of this kind vouches for a program with this measurement and for
 /// exactly these claims.
 ///
-/// Says nothing about whether the claims are those that are needed, or whether the measurement is of any good program.
+/// Says nothing about whether the claims are those that are needed, whether the measurement is of any good program, or whether
+/// the platform's security level will do.
 ///
 /// # Errors
-/// The kind is not supported, or the quote does not hold.
+/// The kind is not supported, nothing endorses the quote, or the quote does not hold.
 pub fn verify(
     evidence: &Evidence,
     context: &Context<'_>,
 ) -> Result<Verified<EvidenceClaims>, EvidenceRejection> {
-    let claims = match evidence.kind {
-        EvidenceKind::Simulated | EvidenceKind::VmSim => simulated::verify(evidence, context)?,
-        kind @ (EvidenceKind::Sgx | EvidenceKind::Tdx | EvidenceKind::Snp | EvidenceKind::Nitro) => {
-            return Err(EvidenceRejection::UnsupportedKind(kind));
-        }
+    if let Some(foreign) = context.endorsements.iter().find(|one| !one.endorses(evidence.kind)) {
+        return Err(EvidenceRejection::Endorsement(foreign.kind));
+    }
+    let claims = if evidence.kind.is_simulated() {
+        simulated::verify(evidence, context)?
+    } else {
+        hardware::verify(evidence, context)?
     };
     Ok(Verified::by_check(claims))
 }

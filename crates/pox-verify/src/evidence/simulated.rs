@@ -1,6 +1,6 @@
 //! The simulated kinds: the form of a real verification, over a root that anyone can sign with (spec §8.4.1).
 
-use super::{Context, EvidenceClaims, EvidenceRejection, Standing};
+use super::{Assessment, Context, EvidenceClaims, EvidenceRejection, Standing};
 use crate::grade::Grade;
 use crate::policy::Measurement;
 use crate::reason::Reason;
@@ -12,9 +12,6 @@ pub(super) fn verify(
     evidence: &Evidence,
     context: &Context<'_>,
 ) -> Result<EvidenceClaims, EvidenceRejection> {
-    if let Some(endorsement) = context.endorsements.first() {
-        return Err(EvidenceRejection::Endorsement(endorsement.kind));
-    }
     let quote = SimulatedQuote::parse(&evidence.quote)?;
     let report_data = evidence.claims.report_data();
     if quote.report_data != report_data {
@@ -25,14 +22,16 @@ pub(super) fn verify(
     if signer != context.anchors.simulated_root {
         return Err(EvidenceRejection::Root { signer, kind: evidence.kind });
     }
+    let assessment =
+        Assessment { grade: Grade::Simulated, reasons: vec![Reason::SimulatedKind(evidence.kind)] };
     Ok(EvidenceClaims {
         kind: evidence.kind,
         measurement: Measurement(quote.measurement),
         claims: evidence.claims.clone(),
+        hardware: None,
         standing: Standing {
-            when_it_ran: Grade::Simulated,
-            today: Some(Grade::Simulated),
-            reasons: vec![Reason::SimulatedKind(evidence.kind)],
+            today: context.anchors.fresh.is_some().then(|| assessment.clone()),
+            when_it_ran: assessment,
         },
     })
 }

@@ -12,7 +12,7 @@ use pox_core::evidence::EvidenceKind;
 /// The policy is the request's, and accepts what step 10 found.
 pub(crate) struct Accepted;
 
-/// Checks the policy's hash, and that it accepts kind and measurement.
+/// Checks the policy's hash, and that it accepts kind, measurement and what hardware says in both evidences.
 pub(crate) fn check(
     records: &Verified<Records<'_>>,
     quotes: &Verified<Quotes>,
@@ -26,6 +26,10 @@ pub(crate) fn check(
     check_kind(quotes.kind, request, policy)?;
     if let Some(measurement) = quotes.measurement {
         policy.accepts(quotes.kind, measurement, anchors)?;
+    }
+    if let Some(both) = &quotes.hardware {
+        policy.accepts_hardware(&both.key)?;
+        policy.accepts_hardware(&both.result)?;
     }
     Ok(Verified::by_check(Accepted))
 }

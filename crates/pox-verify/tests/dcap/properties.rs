@@ -1,7 +1,7 @@
 //! No byte of what is signed can change unseen.
 
-use crate::scene::Scene;
-use pox_devtee::dcap::TdForm;
+use crate::scene::{SEED, Scene, attacker};
+use pox_devtee::dcap::{TdForm, Vendor};
 use pox_verify::evidence::dcap::{Collateral, PckChain};
 use proptest::prelude::*;
 
@@ -31,6 +31,18 @@ fn every_changed_byte_of_the_collateral_is_refused() {
         let mut changed = bytes.clone();
         changed[position] ^= 1 << (position % 8);
         assert!(scene.appraise_with(&quote, &[changed]).is_err(), "byte {position}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_evidence_and_another_seed_another() {
+    for scene in Scene::all() {
+        let again = Scene { vendor: Vendor::new(SEED), ..scene.clone() };
+        assert_eq!(again.quote(), scene.quote());
+        assert_eq!(again.collateral(), scene.collateral());
+        let other = Scene { vendor: attacker(), ..scene.clone() };
+        assert_ne!(other.quote(), scene.quote());
+        assert_ne!(other.collateral(), scene.collateral());
     }
 }
 

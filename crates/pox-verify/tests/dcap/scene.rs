@@ -9,6 +9,8 @@ use pox_verify::evidence::dcap::{DcapRejection, ENDORSEMENT_KIND, appraise};
 use pox_verify::evidence::launch::Launch;
 use pox_verify::evidence::roots::{RootStanding, VendorRoots};
 
+/// What the pinned vendor is made from.
+pub(crate) const SEED: Seed = Seed([7; 32]);
 /// When the tables are issued.
 pub(crate) const ISSUED: u64 = 1_760_000_000;
 /// When they have to be replaced: 30 days later, as Intel has it.
@@ -26,7 +28,7 @@ pub(crate) enum Launched {
     /// An enclave.
     Enclave(Enclave),
     /// A trust domain.
-    Td(Td),
+    Td(Box<Td>),
 }
 
 /// All that a verification depends on.
@@ -50,7 +52,7 @@ impl Scene {
     /// A trust domain on an up-to-date machine.
     pub(crate) fn tdx(form: TdForm) -> Self {
         let rtmr = [[0xa0; 48], [0xa1; 48], [0xa2; 48], [0xa3; 48]];
-        Self::of(Tee::Tdx, Launched::Td(Td::new(form, [0xd0; 48], rtmr, REPORT_DATA)))
+        Self::of(Tee::Tdx, Launched::Td(Box::new(Td::new(form, [0xd0; 48], rtmr, REPORT_DATA))))
     }
 
     /// One of every form of quote.
@@ -59,7 +61,7 @@ impl Scene {
     }
 
     fn of(tee: Tee, launched: Launched) -> Self {
-        let vendor = Vendor::new(Seed([7; 32]));
+        let vendor = Vendor::new(SEED);
         let statements = Statements::of(&vendor, tee, TABLES);
         Self { root: vendor.root(), vendor, launched, quoting: Quoting::default(), statements, at: AT }
     }

@@ -11,7 +11,7 @@ use pox_core::receipt::{Endorsement, RunReport};
 use pox_core::{Amount, Kinds, UnixTime, to_canonical};
 use pox_core::{MetadataRoot, TaskId};
 use pox_verify::anchors::{Authorities, ChainStanding, TrustedBlock};
-use pox_verify::{Anchors, Measurement};
+use pox_verify::{Anchors, Fresh, Measurement};
 
 /// What a verdict must come to: a grade, or the code of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,11 @@ fn accepted() -> Vec<Case> {
             d.policy = listed_policy();
         })
         .under(|a| a.releases.clear()),
+        graded("valid-listed-release", "simulated", |d| {
+            d.policy = policy_bytes(
+                r#"{"version":1,"kinds":["simulated"],"releases":["test-release"],"allow_simulated":true}"#,
+            );
+        }),
         graded("simulated-evidence-on-a-public-chain", "simulated", |_| {})
             .under(|a| chain(a).standing = ChainStanding::Public),
         graded("no-chain-anchor", "asserted", |_| {}).under(|a| a.chains.clear()),
@@ -144,6 +149,7 @@ fn accepted() -> Vec<Case> {
         graded("trusted-block-of-another-chain", "asserted", |d| d.later = 0).under(|a| {
             a.trusted_block = Some(TrustedBlock { chain_id: 1, number: 14, hash: first_block_hash() });
         }),
+        graded("simulated-today", "simulated", |_| {}).under(|a| a.fresh = Some(Fresh::default())),
         graded("unsupported-kind", "asserted", |d| {
             d.policy = policy_bytes(r#"{"version":1,"kinds":["tdx"]}"#);
             d.key.kind = EvidenceKind::Tdx;
@@ -157,6 +163,13 @@ fn listed_policy() -> Vec<u8> {
     policy_bytes(&format!(
         r#"{{"version":1,"kinds":["simulated"],"measurements":["{measurement}"],"allow_simulated":true}}"#
     ))
+}
+
+/// The plain policy in another spelling.
+fn respelt(from: &str, to: &str) -> Vec<u8> {
+    let policy = String::from_utf8(Draft::default().policy).unwrap();
+    assert!(policy.contains(from));
+    policy.replace(from, to).into_bytes()
 }
 
 fn malformed() -> Vec<Case> {
@@ -182,13 +195,16 @@ fn malformed() -> Vec<Case> {
             d.archive = |archive| archive.report = vec![0xa0];
         }),
         rejected("malformed-policy-with-another-key", "malformed", |d| {
-            d.policy =
-                br#"{"version":1,"kinds":["simulated"],"measurements":[],"allow_simulated":true,"x":1}"#
-                    .to_vec();
+            d.policy = respelt(",\"allow_simulated\"", ",\"x\":1,\"allow_simulated\"")
         }),
-        rejected("malformed-policy-with-white-space", "malformed", |d| {
-            d.policy =
-                br#"{"version":1,"kinds":["simulated"],"measurements":[], "allow_simulated":true}"#.to_vec();
+        rejected("malformed-policy-with-white-space", "malformed", |d| d.policy = respelt(",", ", ")),
+        rejected("malformed-archive-with-too-many-endorsements", "malformed", |d| {
+            d.archive = |archive| archive.endorsements = vec![Endorsement { kind: 1, content: vec![] }; 9];
+        }),
+        rejected("malformed-archive-with-a-large-endorsement", "malformed", |d| {
+            d.archive = |archive| {
+                archive.endorsements = vec![Endorsement { kind: 1, content: vec![0; 128 * 1024 + 1] }];
+            };
         }),
         rejected("malformed-header", "malformed", |d| d.finish = |p| p.chain.header = vec![0xc0]),
         rejected("malformed-later-header", "malformed", |d| d.finish = |p| p.chain.later[1].push(0)),
@@ -412,6 +428,15 @@ fn evidence() -> Vec<Case> {
         case("endorsement-without-meaning", |d| {
             d.archive = |archive| archive.endorsements.push(Endorsement { kind: 1, content: vec![] });
         }),
+        case("endorsement-of-an-unknown-kind", |d| {
+            d.archive = |archive| archive.endorsements.push(Endorsement { kind: 6, content: vec![] });
+        }),
+        case("endorsement-of-another-vendor", |d| {
+            d.policy = policy_bytes(r#"{"version":1,"kinds":["tdx"]}"#);
+            d.key.kind = EvidenceKind::Tdx;
+            d.result.kind = EvidenceKind::Tdx;
+            d.archive = |archive| archive.endorsements.push(Endorsement { kind: 5, content: vec![] });
+        }),
     ]
 }
 
@@ -432,6 +457,11 @@ fn policy() -> Vec<Case> {
             d.policy = policy_bytes(&format!(
                 r#"{{"version":1,"kinds":["simulated"],"measurements":["{other}"],"allow_simulated":true}}"#
             ));
+        }),
+        refuses("release-not-listed", |d| {
+            d.policy = policy_bytes(
+                r#"{"version":1,"kinds":["simulated"],"releases":["another"],"allow_simulated":true}"#,
+            );
         }),
         refuses("measurement-of-no-known-release", |_| {}).under(|a| a.releases.clear()),
         refuses("unsupported-kind-that-the-policy-refuses", |d| {

@@ -125,8 +125,7 @@ impl Default for Draft {
         };
         Self {
             domain: Domain { chain_id: CHAIN_ID, contract: address("contract") },
-            policy: br#"{"version":1,"kinds":["simulated"],"measurements":[],"allow_simulated":true}"#
-                .to_vec(),
+            policy: policy_bytes(r#"{"version":1,"kinds":["simulated"],"allow_simulated":true}"#),
             metadata: true,
             terms: Terms { args: vec!["run".into()], inputs: vec!["penguins".into()], ..Terms::default() },
             terms_leaves: |_| {},

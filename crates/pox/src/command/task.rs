@@ -12,7 +12,7 @@ use pox_chain::{Carried, Draft, Effect, Patience, Sent, TaskHistory};
 use pox_core::history::At;
 use pox_core::refusal::Phase;
 use pox_core::{Address, Event, TaskId, UnixTime};
-use pox_node::owner::{CheckedMatch, Disclosure, KeptTask, check_match, prepare, release};
+use pox_node::owner::{CheckedMatch, Disclosure, FoundMatch, KeptTask, check_match, prepare, release};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -165,16 +165,18 @@ struct Match {
     processor: Address,
     enclave: Address,
     evidence: Vec<u8>,
+    requested: At,
     at: At,
 }
 
 fn current_match(history: &TaskHistory) -> Option<Match> {
-    let last = history.steps.last()?;
+    let (first, last) = (history.steps.first()?, history.steps.last()?);
     match (&last.event, &last.carried) {
         (Event::Matched { processor, enclave, .. }, Carried::Match { evidence, .. }) => Some(Match {
             processor: *processor,
             enclave: *enclave,
             evidence: evidence.to_vec(),
+            requested: first.step.at,
             at: last.step.at,
         }),
         _ => None,
@@ -210,16 +212,14 @@ fn checked(
     found: &Match,
 ) -> Result<CheckedMatch, Failure> {
     let owns = owner.owns();
-    let checked = check_match(
-        kept,
-        found.processor,
-        found.enclave,
-        &found.evidence,
-        found.at,
-        context.now(),
-        owns.anchors,
-    )
-    .map_err(|error| {
+    let seen = FoundMatch {
+        processor: found.processor,
+        enclave: found.enclave,
+        evidence: &found.evidence,
+        requested: found.requested,
+        matched: found.at,
+    };
+    let checked = check_match(kept, &seen, &[], context.now(), owns.anchors).map_err(|error| {
         let code = error.reject_reason();
         let failure = Failure::from(error);
         match code {
