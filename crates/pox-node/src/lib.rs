@@ -4,6 +4,7 @@
 //! what an owner wrote, sees a key or a byte of plaintext: only the enclave unpacks, opens and runs.
 
 mod clock;
+pub mod endorsements;
 pub mod host;
 mod journal;
 mod objects;
