@@ -4,6 +4,7 @@
 //! what an owner wrote, sees a key or a byte of plaintext: only the enclave unpacks, opens and runs.
 
 mod clock;
+mod endorser;
 pub mod host;
 mod journal;
 mod objects;
@@ -11,6 +12,7 @@ pub mod owner;
 mod runtime;
 pub mod service;
 
+pub use endorser::{Endorser, NoEndorsements};
 pub use journal::{Journal, JournalError};
 pub use objects::StoreSource;
 pub use runtime::Runtime;
