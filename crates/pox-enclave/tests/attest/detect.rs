@@ -7,6 +7,7 @@ use pox_devtee::nsm::{self, Nsm};
 use pox_devtee::tsm::{Fault, File, Provider, Tsm};
 use pox_enclave::runtime::{AttestError, Expect, Interfaces, attester};
 use std::fs;
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A machine's root with the mount points of all interfaces, none of them mounted.
@@ -172,7 +173,7 @@ fn the_places_of_a_real_machine_are_the_kernels() {
     let Interfaces { gramine, nsm, tsm, devices, .. } = Interfaces::of_this_machine();
     assert_eq!(
         [gramine, nsm, tsm],
-        ["/dev/attestation", "/dev/nsm", "/sys/kernel/config/tsm"].map(Into::into)
+        ["/dev/attestation", "/dev/nsm", "/sys/kernel/config/tsm"].map(PathBuf::from)
     );
-    assert_eq!(devices, ["/dev/tdx_guest", "/dev/sev-guest"].map(std::path::PathBuf::from));
+    assert_eq!(devices, ["/dev/tdx_guest", "/dev/sev-guest"].map(PathBuf::from));
 }
