@@ -63,9 +63,11 @@ pub(crate) trait Opened: Send {
     }
 }
 
-/// A mounted tree; dropping it unmounts.
+/// A mounted tree; dropping it unmounts. Where it is bound elsewhere too, or a file of it is open, it goes on there.
 #[derive(Debug)]
-pub(crate) struct Mounted(Option<BackgroundSession>);
+pub(crate) struct Mounted {
+    _session: BackgroundSession,
+}
 
 impl Mounted {
     pub(crate) fn at(folder: &Path, name: &str, tree: Arc<dyn Tree>) -> io::Result<Self> {
@@ -73,16 +75,7 @@ impl Mounted {
         config.mount_options = vec![MountOption::FSName(name.to_owned()), MountOption::NoExec];
         config.acl = SessionACL::All;
         let calls = Calls { tree, paths: Mutex::new(Paths::new()), open: Mutex::new(HashMap::new()) };
-        Ok(Self(Some(fuser::spawn_mount(calls, folder, &config)?)))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Whoever still has a file of it open keeps it; the folder's owner will notice.
-        if let Some(Err(error)) = self.0.take().map(BackgroundSession::umount_and_join) {
-            eprintln!("warning: a stand-in stays mounted: {error}");
-        }
+        Ok(Self { _session: fuser::spawn_mount(calls, folder, &config)? })
     }
 }
 

@@ -5,6 +5,7 @@ use pox_core::evidence::{EvidenceKind, MAX_QUOTE_BYTES};
 use pox_devtee::tsm::{FOREIGN_REPORT_DATA, Fault, File, Provider, Tsm as Stand, certificate_table};
 use pox_enclave::runtime::{AttestError, Attester, Tsm};
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -142,26 +143,28 @@ fn no_race_gives_a_foreign_quote() {
     let stand = tdx(&at);
     let client = client(&at);
     let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                for entry in fs::read_dir(at.path().join("report")).into_iter().flatten().flatten() {
-                    let _ = fs::OpenOptions::new()
-                        .write(true)
-                        .open(entry.path().join("inblob"))
-                        .and_then(|mut file| std::io::Write::write_all(&mut file, &FOREIGN_REPORT_DATA));
-                }
-            }
-        });
-        for _ in 0..50 {
-            match client.quote(&DATA) {
-                Ok(quote) => assert_eq!(quote.quote, quote_of(&DATA)),
-                Err(AttestError::Overtaken) => {}
-                Err(other) => panic!("{other}"),
+    let flood = || {
+        while !done.load(Ordering::Relaxed) {
+            for entry in fs::read_dir(at.path().join("report")).into_iter().flatten().flatten() {
+                // Fails where the entry is gone already.
+                let inblob = fs::OpenOptions::new().write(true).open(entry.path().join("inblob"));
+                let _ = inblob.and_then(|mut file| file.write_all(&FOREIGN_REPORT_DATA));
             }
         }
+    };
+    let ends: Vec<_> = thread::scope(|scope| {
+        scope.spawn(flood);
+        let ends = (0..50).map(|_| client.quote(&DATA)).collect();
         done.store(true, Ordering::Relaxed);
+        ends
     });
+    for end in ends {
+        match end {
+            Ok(quote) => assert_eq!(quote.quote, quote_of(&DATA)),
+            Err(AttestError::Overtaken) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
     cleaned(&stand);
 }
 
