@@ -3,10 +3,10 @@
 use crate::support::{self, cases};
 use alloy_primitives::{Address, B256, Bytes, LogData, U256};
 use pox_core::channel::{EnclaveMessage, HostMessage, Stage, send};
-use pox_core::evidence::Evidence;
+use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::{MAGIC, Proof};
-use pox_core::receipt::Archive;
+use pox_core::receipt::{Archive, Endorsement};
 use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret, Terms};
 use pox_core::{
     Amount, Call, Domain, Event, OfferId, Phase, Refusal, Request, TaskId, UnixTime, to_canonical,
@@ -211,6 +211,7 @@ pub(crate) fn host_messages() -> Vec<Vec<u8>> {
         HostMessage::Chunk { bytes: vec![0; 300] },
         HostMessage::Done,
         HostMessage::Failed { reason: "not found".into() },
+        HostMessage::Endorsements { endorsements: vec![Endorsement { kind: 1, content: vec![3; 50] }] },
     ];
     let frames = messages.map(|message| {
         let mut frame = Vec::new();
@@ -238,6 +239,7 @@ pub(crate) fn enclave_messages() -> Vec<Vec<u8>> {
             archive: proof.proven.archive,
         },
         EnclaveMessage::BootFailed { reason: "malformed request".into() },
+        EnclaveMessage::Endorse { kind: EvidenceKind::Tdx, quotes: vec![vec![4; 30], vec![5; 30]] },
     ];
     let frames = messages.map(|message| {
         let mut frame = Vec::new();
