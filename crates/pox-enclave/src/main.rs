@@ -24,10 +24,10 @@ fn run() -> Result<(), String> {
     // A host that dies takes the enclave with it: nobody would be there to take its receipt.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|error| format!("cannot follow the host: {error}"))?;
+    let workspace = Workspace::create(&work).map_err(|error| format!("{}: {error}", work.display()))?;
     harden_self().map_err(|error| error.to_string())?;
     let attester =
         Simulated::of_this_program().map_err(|error| format!("cannot measure this program: {error}"))?;
-    let workspace = Workspace::create(&work).map_err(|error| format!("{}: {error}", work.display()))?;
     let outside = Outside::new(BufReader::new(io::stdin().lock()), io::stdout().lock());
     serve(&attester, outside, &workspace).map_err(|error| error.to_string())
 }
