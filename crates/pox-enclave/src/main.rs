@@ -31,6 +31,7 @@ fn run() -> Result<(), String> {
     // A host that dies takes the enclave with it: nobody would be there to take its receipt.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|error| format!("cannot follow the host: {error}"))?;
+    let workspace = Workspace::create(&work).map_err(|error| format!("{}: {error}", work.display()))?;
     harden_self().map_err(|error| error.to_string())?;
     let outside = Outside::new(BufReader::new(io::stdin().lock()), io::stdout().lock());
     let attester = match attester(&Interfaces::of_this_machine(), expect) {
@@ -41,6 +42,5 @@ fn run() -> Result<(), String> {
             return Err(error.to_string());
         }
     };
-    let workspace = Workspace::create(&work).map_err(|error| format!("{}: {error}", work.display()))?;
     serve(attester.as_ref(), outside, &workspace).map_err(|error| error.to_string())
 }

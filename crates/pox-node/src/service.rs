@@ -271,8 +271,8 @@ impl Service {
                 let draft = self.equipment.contract.prove(&proof.receipt, proof.archive, &proof.signature);
                 self.send("prove", task, &draft, |view| view.phase >= Phase::Proven, watch)
             }
-            Action::SendExpire { task, .. } => {
-                let draft = self.equipment.contract.expire(task);
+            Action::SendExpire { task, request, .. } => {
+                let draft = self.equipment.contract.expire(&request);
                 self.send("expire", task, &draft, |view| view.phase >= Phase::Proven, watch)
             }
             Action::Shutdown(task) => {

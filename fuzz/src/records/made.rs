@@ -136,7 +136,7 @@ pub(crate) fn calls() -> Vec<Vec<u8>> {
             enclave,
             evidence: proof.matched.evidence.clone().into(),
         },
-        Call::Reject { record: request, reason: 1 },
+        Call::Reject { record: request.clone(), reason: 1 },
         Call::Approve { task: task(), enclave, secret: Bytes::from_static(b"signed and sealed") },
         Call::Prove {
             receipt,
@@ -144,7 +144,7 @@ pub(crate) fn calls() -> Vec<Vec<u8>> {
             signature: Bytes::from(vec![1; 65]),
         },
         Call::Cancel(task()),
-        Call::Expire(task()),
+        Call::Expire(request),
         Call::Withdraw,
     ];
     calls.iter().map(Call::to_calldata).collect()
