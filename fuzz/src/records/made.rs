@@ -45,7 +45,9 @@ pub(crate) fn headers() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn policies() -> Vec<Vec<u8>> {
-    vec![proof().policy, br#"{"version":1,"measurements":["0xAB"]}"#.to_vec()]
+    let rich = br#"{"version":1,"releases":["a"],"tcb":["out-of-date"],"allowed_advisories":["INTEL-SA-1"],
+        "minimum_snp_tcb":{"turin":{"fmc":1}},"platforms":["chip-id:0x01"],"allow_milan":true}"#;
+    vec![proof().policy, br#"{"version":1,"measurements":["0xAB"]}"#.to_vec(), rich.to_vec()]
 }
 
 pub(crate) fn evidences() -> Vec<Vec<u8>> {
