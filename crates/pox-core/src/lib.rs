@@ -9,6 +9,7 @@ pub mod call;
 pub mod channel;
 mod codec;
 pub mod domain;
+pub mod endorsement;
 pub mod event;
 pub mod evidence;
 pub mod history;

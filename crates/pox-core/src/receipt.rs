@@ -3,6 +3,7 @@
 use crate::abi;
 use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
+pub use crate::endorsement::Endorsement;
 use crate::evidence::Evidence;
 use crate::id::{
     Archive as ArchiveHash, ArchivedReceiptId, ReceiptId, ReportHash, ResultsCommitment, TaskId,
@@ -12,7 +13,7 @@ use alloy_primitives::Address;
 use alloy_sol_types::SolValue;
 use sha2::{Digest, Sha256};
 
-/// Most bytes of an archive: two evidences' worth of quotes, collateral of every vendor, a run report.
+/// Most bytes of an archive: an evidence, a run report, and the most bytes of endorsements.
 pub const MAX_ARCHIVE_BYTES: usize = 256 * 1024;
 
 /// What a run came to (spec §6.1).
@@ -156,18 +157,6 @@ pub struct RunReport {
     pub reason: String,
 }
 
-/// What vouches for the evidence besides itself: certificates, collateral, revocation lists.
-#[derive(Debug, Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
-#[cbor(map)]
-pub struct Endorsement {
-    /// What it is, by the codes of spec §8.5.
-    #[n(0)]
-    pub kind: u16,
-    /// Its bytes, in its vendor's format.
-    #[cbor(n(1), with = "minicbor::bytes")]
-    pub content: Vec<u8>,
-}
-
 /// What auditors need besides the chain, kept at the result's location and inside the proof (spec §8.5).
 #[derive(Debug, Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
@@ -179,7 +168,7 @@ pub struct Archive {
     #[cbor(n(1), with = "minicbor::bytes")]
     pub report: Vec<u8>,
     /// Endorsements of both evidences.
-    #[n(2)]
+    #[cbor(n(2), with = "crate::endorsement")]
     pub endorsements: Vec<Endorsement>,
 }
 

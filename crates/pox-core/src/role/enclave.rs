@@ -11,9 +11,10 @@
 
 use crate::CodecError;
 use crate::domain::Domain;
+use crate::endorsement::{Endorsement, fitting};
 use crate::evidence::{Claims, Evidence, EvidenceKind, Purpose, sha256};
 use crate::id::{ReceiptId, ResultsCommitment, TaskId};
-use crate::receipt::{Archive, Doing, Endorsement, Outcome, Receipt, RunReport};
+use crate::receipt::{Archive, Doing, Outcome, Receipt, RunReport};
 use crate::record::Request;
 use crate::secret::{BadRelease, BadTerms, Secret, SignedSecret, Terms};
 use crate::signature::{Signature, address_of};
@@ -296,8 +297,11 @@ impl Unsigned {
     }
 
     /// Takes the TEE's quote over these claims, signs, and drops the key.
+    ///
+    /// The endorsements are anybody's: those that an archive has no use or no room for are left out.
     pub fn attested(self, kind: EvidenceKind, quote: Vec<u8>, endorsements: Vec<Endorsement>) -> Signed {
         let evidence = Evidence { kind, claims: self.claims(), quote, recipient: Vec::new() };
+        let endorsements = fitting(endorsements, kind);
         let (archive, hash) = Archive { evidence, report: self.report, endorsements }.seal();
         let statement = self.receipt.archived(&self.launched.domain, hash);
         let signature = Signature::sign(&self.launched.key, statement.0);

@@ -9,11 +9,12 @@ use crate::common::key;
 use crate::json::{domain_out, hexed, number, offer_out, receipt_out, request_out};
 use crate::malformed::{self, MALFORMED, NOT_CANONICAL, TOO_LARGE};
 use alloy_primitives::Uint;
+use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::sha256;
 use pox_core::history::{At, Payload, Step};
 use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::Proof;
-use pox_core::receipt::{Outcome, Party};
+use pox_core::receipt::{Archive, Outcome, Party};
 use pox_core::secret::{Secret, SignedSecret, Terms};
 use pox_core::signature::Signature;
 use pox_core::{
@@ -433,6 +434,30 @@ impl Maker {
         self.message("run-report", &bytes, json!({ "hash": hexed(hash.as_bytes()) }), 8 * 1024);
         let (bytes, hash) = archive.seal();
         self.message("archive", &bytes, json!({ "hash": hexed(hash.as_bytes()) }), 256 * 1024);
+        self.endorsements(&archive);
+    }
+
+    /// Codes of every kind and an unknown one; and what is over a bound, its content cut off behind its length.
+    fn endorsements(&mut self, archive: &Archive) {
+        let with = |endorsements: Vec<Endorsement>| Archive { endorsements, ..archive.clone() }.seal();
+        let kinds = EndorsementKind::ALL.into_iter().map(EndorsementKind::code).chain([6]);
+        let (bytes, hash) =
+            with(kinds.map(|kind| Endorsement { kind, content: vec![0xe0, kind as u8] }).collect());
+        let value = json!({ "hash": hexed(hash.as_bytes()) });
+        let case = json!({ "cbor": hexed(&bytes), "accepted": true, "value": value });
+        self.add("archive", "endorsed", case);
+        let sized = |length: usize| Endorsement { kind: 1, content: vec![0; length] };
+        let refused = [
+            ("too-many-endorsements", vec![sized(0); 9]),
+            ("endorsement-too-large", vec![sized(128 * 1024 + 1)]),
+        ];
+        for (name, endorsements) in refused {
+            let zeros = endorsements.last().map_or(0, |last| last.content.len());
+            let (bytes, _) = with(endorsements);
+            let cbor = hexed(&bytes[..bytes.len() - zeros]);
+            let case = json!({ "cbor": cbor, "zeros": number(zeros), "accepted": false, "refusal": MALFORMED });
+            self.add("archive", name, case);
+        }
     }
 
     /// A message that is a map: the valid one, what is not quite it, and one byte more than its bound.
