@@ -163,7 +163,8 @@ mod tests {
             encode(endorsements, &mut Encoder::new(&mut bytes), &mut ()).unwrap();
             decode(&mut Decoder::new(&bytes), &mut ()).ok()
         };
-        let most = vec![sized(MAX_ENDORSEMENT_BYTES), sized(MAX_ALL_ENDORSEMENT_BYTES - MAX_ENDORSEMENT_BYTES)];
+        let most =
+            vec![sized(MAX_ENDORSEMENT_BYTES), sized(MAX_ALL_ENDORSEMENT_BYTES - MAX_ENDORSEMENT_BYTES)];
         assert_eq!(decoded(&most), Some(most.clone()));
         assert_eq!(decoded(&[most.as_slice(), &[sized(1)]].concat()), None);
         assert_eq!(decoded(&[sized(MAX_ENDORSEMENT_BYTES + 1)]), None);

@@ -455,7 +455,8 @@ impl Maker {
             let zeros = endorsements.last().map_or(0, |last| last.content.len());
             let (bytes, _) = with(endorsements);
             let cbor = hexed(&bytes[..bytes.len() - zeros]);
-            let case = json!({ "cbor": cbor, "zeros": number(zeros), "accepted": false, "refusal": MALFORMED });
+            let case =
+                json!({ "cbor": cbor, "zeros": number(zeros), "accepted": false, "refusal": MALFORMED });
             self.add("archive", name, case);
         }
     }
