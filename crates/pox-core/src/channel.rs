@@ -5,8 +5,8 @@
 
 use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
+use crate::endorsement::Endorsement;
 use crate::evidence::EvidenceKind;
-use crate::receipt::Endorsement;
 use alloy_primitives::{Address, B256};
 use std::io::{self, Read, Write};
 

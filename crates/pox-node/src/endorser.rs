@@ -1,7 +1,7 @@
 //! Who gets what vouches for an enclave's quotes besides themselves: collateral, certificates, revocation lists.
 
+use pox_core::endorsement::Endorsement;
 use pox_core::evidence::EvidenceKind;
-use pox_core::receipt::Endorsement;
 
 /// Asks a TEE's vendor, or a cache of what the vendor said.
 ///

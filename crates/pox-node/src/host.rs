@@ -6,8 +6,8 @@
 use crate::endorser::Endorser;
 use crate::runtime::Runtime;
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, MAX_CHUNK_BYTES, Stage, receive, send};
+use pox_core::endorsement::{Endorsement, fitting};
 use pox_core::evidence::EvidenceKind;
-use pox_core::receipt::Endorsement;
 use pox_core::{Address, TaskId};
 use pox_store::image::{Digest, Image, ImageSource};
 use pox_store::{Access, Location, Name, PutMode, Range, Store};
@@ -208,12 +208,8 @@ impl Session {
     }
 
     fn endorse(&self, kind: EvidenceKind, quotes: &[Vec<u8>]) -> Result<Vec<Endorsement>, String> {
-        let endorsements = self.endorser.endorse(kind, quotes)?;
-        let bytes: usize = endorsements.iter().map(|endorsement| endorsement.content.len()).sum();
-        if bytes > MAX_CHUNK_BYTES {
-            return Err(format!("{bytes} bytes of endorsements are more than one message holds"));
-        }
-        Ok(endorsements)
+        // What an archive has no room for would not fit into a message either.
+        self.endorser.endorse(kind, quotes).map(|endorsements| fitting(endorsements, kind))
     }
 
     fn blob(&mut self, image: &str, digest: &str) -> Result<Box<dyn Read>, String> {

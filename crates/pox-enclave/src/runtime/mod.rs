@@ -5,7 +5,6 @@
 //! a digest that one of these binds. After a secret was taken, whatever fails ends in a signed receipt with that outcome.
 
 mod attest;
-mod endorse;
 mod keys;
 mod outside;
 mod stop;
@@ -16,14 +15,13 @@ pub use attest::{
     AttestError, Attester, Expect, Gramine, Interfaces, Nsm, NsmError, Patience, Quote, Simulated, TASK_PCR,
     Tsm, attester, certificates,
 };
-pub use endorse::{MAX_ENDORSEMENT_BYTES, MAX_ENDORSEMENTS};
 pub use outside::Outside;
 pub use workspace::Workspace;
 
 use keys::account_key;
 use pox_core::Request;
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage};
-use pox_core::receipt::Endorsement;
+use pox_core::endorsement::Endorsement;
 use pox_core::receipt::RunReport;
 use pox_core::role::enclave::{Launch, Opened, Ready, Released, Signed, Unsigned};
 use pox_core::secret::MAX_SECRET_BYTES;
@@ -177,5 +175,5 @@ fn sign<R: Read, W: Write>(
         outside.endorsements(kind, [&key.quote, &result.quote])?
     };
     let given: Vec<Endorsement> = [key.endorsements, result.endorsements, asked].concat();
-    Ok(unsigned.attested(kind, result.quote, endorse::select(kind, given)))
+    Ok(unsigned.attested(kind, result.quote, given))
 }

@@ -2,8 +2,8 @@
 
 use crate::image::{Blobs, Digest};
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, MAX_CHUNK_BYTES, Stage, receive, send};
+use pox_core::endorsement::Endorsement;
 use pox_core::evidence::EvidenceKind;
-use pox_core::receipt::Endorsement;
 use pox_seal::dataset::{ObjectName, ObjectSink, ObjectSource};
 use std::io::{self, Read, Write};
 

@@ -26,9 +26,10 @@ fn client(at: &TempDir) -> Nsm {
     Nsm::detect(&at.path().join(DEVICE), IMPATIENT).unwrap().unwrap()
 }
 
+/// Spec §8.6.2.
 fn bound() -> [u8; 48] {
-    let binding = Sha384::digest(TASK.as_bytes());
-    Sha384::new().chain_update([0; 48]).chain_update(binding).finalize().into()
+    let binding: [u8; 48] = Sha384::digest([b"pox-launch-v1\0".as_slice(), TASK.as_bytes()].concat()).into();
+    Sha384::digest([[0; 48], binding].concat()).into()
 }
 
 #[test]

@@ -3,16 +3,14 @@
 use crate::{IMPATIENT, quote_of};
 use k256::ecdsa::SigningKey;
 use pox_core::channel::{EnclaveMessage, HostMessage, receive, send};
+use pox_core::endorsement::{Endorsement, MAX_ENDORSEMENT_BYTES, MAX_ENDORSEMENTS};
 use pox_core::evidence::{Evidence, EvidenceKind, sha256};
-use pox_core::receipt::{Archive, Endorsement, Outcome, Receipt};
+use pox_core::receipt::{Archive, Outcome, Receipt};
 use pox_core::secret::SignedSecret;
 use pox_core::signature::{Signature, address_of};
 use pox_core::{Address, Amount, B256, Domain, Request, Resources, Salt, UnixTime};
 use pox_devtee::tsm::{Tsm as Stand, certificate_table};
-use pox_enclave::runtime::{
-    Attester, MAX_ENDORSEMENT_BYTES, MAX_ENDORSEMENTS, Outside, RuntimeError, Simulated, Tsm, Workspace,
-    serve,
-};
+use pox_enclave::runtime::{Attester, Outside, RuntimeError, Simulated, Tsm, Workspace, serve};
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::thread;

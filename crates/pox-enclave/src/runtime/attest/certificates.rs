@@ -1,7 +1,6 @@
 //! The certificate table that an SNP host gives beside a report (GHCB specification 2.03, §4.1.8.1).
 
-use crate::runtime::endorse::{AMD_INTERMEDIATE, AMD_REVOCATIONS, AMD_SIGNER};
-use pox_core::receipt::Endorsement;
+use pox_core::endorsement::{Endorsement, EndorsementKind};
 
 /// Takes the certificates and revocation lists that evidence can carry out of a host's table, in its order.
 ///
@@ -27,7 +26,7 @@ fn content(table: &[u8], entry: &[u8]) -> Option<Option<Endorsement>> {
     let kind = KINDS.iter().find(|(known, _)| known.as_slice() == guid).map(|(_, kind)| *kind);
     let content = offset.checked_add(length).and_then(|end| table.get(offset..end));
     let der = content.filter(|content| content.first() == Some(&DER_SEQUENCE));
-    Some(kind.zip(der).map(|(kind, der)| Endorsement { kind, content: der.to_vec() }))
+    Some(kind.zip(der).map(|(kind, der)| Endorsement::new(kind, der.to_vec())))
 }
 
 /// A GUID, an offset and a length.
@@ -38,9 +37,9 @@ const MAX_ENTRIES: usize = 16;
 const DER_SEQUENCE: u8 = 0x30;
 
 /// GUIDs in the order of their text's digits: VCEK, VLEK, ASK (or ASVK), CRL.
-const KINDS: [([u8; 16], u16); 4] = [
-    (0x63da_758d_e664_4564_adc5_f4b9_3be8_accd_u128.to_be_bytes(), AMD_SIGNER),
-    (0xa807_4bc2_a25a_483e_aae6_39c0_45a0_b8a1_u128.to_be_bytes(), AMD_SIGNER),
-    (0x4ab7_b379_bbac_4fe4_a02f_05ae_f327_c782_u128.to_be_bytes(), AMD_INTERMEDIATE),
-    (0x92f8_1bc3_5811_4d3d_97ff_d19f_88dc_67ea_u128.to_be_bytes(), AMD_REVOCATIONS),
+const KINDS: [([u8; 16], EndorsementKind); 4] = [
+    (0x63da_758d_e664_4564_adc5_f4b9_3be8_accd_u128.to_be_bytes(), EndorsementKind::SnpKey),
+    (0xa807_4bc2_a25a_483e_aae6_39c0_45a0_b8a1_u128.to_be_bytes(), EndorsementKind::SnpKey),
+    (0x4ab7_b379_bbac_4fe4_a02f_05ae_f327_c782_u128.to_be_bytes(), EndorsementKind::SnpIssuer),
+    (0x92f8_1bc3_5811_4d3d_97ff_d19f_88dc_67ea_u128.to_be_bytes(), EndorsementKind::SnpCrl),
 ];

@@ -21,8 +21,8 @@ pub use simulated::Simulated;
 pub use tsm::Tsm;
 
 use pox_core::TaskId;
+use pox_core::endorsement::Endorsement;
 use pox_core::evidence::EvidenceKind;
-use pox_core::receipt::Endorsement;
 use std::time::Duration;
 
 /// Whatever signs 64 bytes for the code that was launched: a TEE's device, or the simulated stand-in.

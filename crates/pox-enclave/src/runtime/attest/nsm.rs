@@ -52,10 +52,11 @@ impl Attester for Nsm {
         EvidenceKind::Nitro
     }
 
-    /// Extends [`TASK_PCR`] by SHA-384 of the task id, and locks it: later quotes show it, and nothing in the enclave can
+    /// Extends [`TASK_PCR`] once, as spec §8.6.2 says, and locks it: later quotes show it, and nothing in the enclave can
     /// change it again.
     fn bind(&self, task: TaskId) -> Result<(), AttestError> {
-        let binding: [u8; 48] = Sha384::digest(task.as_bytes()).into();
+        let binding = Sha384::new().chain_update(b"pox-launch-v1\0").chain_update(task.as_bytes());
+        let binding: [u8; 48] = binding.finalize().into();
         let extended = self.ask("extend a register", &extend(TASK_PCR, &binding))?;
         // From zero, as it is at launch: a register that something was put into before is bound to something else.
         let expected = Sha384::new().chain_update([0; 48]).chain_update(binding).finalize();
