@@ -1,6 +1,7 @@
 //! The measured runtime's program: one launch, one task, over its standard input and output.
 //!
-//! Its one argument is a folder for its private files; a memory file system covers it where the enclave may mount one.
+//! Its one argument is a folder for its private files; a memory file system covers it where the enclave may mount one. As the
+//! first process of a measured guest it needs none: see [`pox_enclave::guest`].
 
 use pox_enclave::runtime::{Outside, Simulated, Workspace, serve};
 use pox_enclave::sandbox::harden_self;
@@ -9,6 +10,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::process::id() == FIRST_PROCESS {
+        pox_enclave::guest::main()
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -31,3 +35,6 @@ fn run() -> Result<(), String> {
     let outside = Outside::new(BufReader::new(io::stdin().lock()), io::stdout().lock());
     serve(&attester, outside, &workspace).map_err(|error| error.to_string())
 }
+
+/// The one that a kernel starts by itself.
+const FIRST_PROCESS: u32 = 1;

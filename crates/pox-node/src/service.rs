@@ -6,12 +6,13 @@ use crate::journal::{Journal, JournalError};
 use crate::runtime::Runtime;
 use pox_chain::{Carried, ChainError, Contract, Cursor, Draft, Effect, Follower, Outbox, Patience, TaskView};
 use pox_core::channel::{HostMessage, Stage};
+use pox_core::evidence::EvidenceKind;
 use pox_core::receipt::{Receipt, archive_hash};
 use pox_core::refusal::Phase;
 use pox_core::role::Place;
 use pox_core::role::processor::{Action, EnclaveFact, Ending, Fact, Policy, Processor, Proof};
 use pox_core::signature::Signature;
-use pox_core::{Address, B256, Offer, Request, TaskId, keccak256};
+use pox_core::{Address, B256, Kinds, Offer, Request, TaskId, keccak256};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub enum Note {
     Offering {
         /// Its id.
         offer: pox_core::OfferId,
+        /// The kinds of TEE that it has.
+        kinds: Kinds,
         /// Whether it stood before.
         renewed: bool,
     },
@@ -53,8 +56,8 @@ pub enum Note {
         /// Gas that it used.
         gas: u64,
     },
-    /// An enclave was launched.
-    Booting,
+    /// An enclave was launched that gives evidence of this kind.
+    Booting(EvidenceKind),
     /// The enclave has its keys.
     Ready(Address),
     /// What the enclave does now.
@@ -294,9 +297,9 @@ impl Service {
             processor: self.equipment.outbox.address(),
         };
         let (runtime, storage) = (&self.equipment.runtime, self.equipment.storage.clone());
-        match Enclave::launch(runtime, task, boot, storage, self.reports.0.clone()) {
+        match Enclave::launch(runtime, task, &request.resources, boot, storage, self.reports.0.clone()) {
             Ok(enclave) => {
-                watch(Some(task), Note::Booting);
+                watch(Some(task), Note::Booting(runtime.kind()));
                 self.enclaves.insert(task, Launched { enclave, evidence: Vec::new(), delivered: None });
             }
             Err(error) => {
@@ -353,7 +356,7 @@ fn stand_by(
     {
         let same = Offer { salt: offer.salt, valid_until: offer.valid_until, ..known.clone() } == offer;
         if same && known.valid_until > now() {
-            watch(None, Note::Offering { offer: known.id(domain), renewed: false });
+            watch(None, Note::Offering { offer: known.id(domain), kinds: known.kinds, renewed: false });
             return Ok(known);
         }
         let id = known.id(domain);
@@ -371,7 +374,7 @@ fn stand_by(
         watch(None, Note::Sent { call: "offer", hash, block, gas });
     }
     journal.save_offer(&offer)?;
-    watch(None, Note::Offering { offer: id, renewed: true });
+    watch(None, Note::Offering { offer: id, kinds: offer.kinds, renewed: true });
     Ok(offer)
 }
 

@@ -1,9 +1,7 @@
 //! Where evidence comes from.
 
-use k256::ecdsa::SigningKey;
 use pox_core::B256;
 use pox_core::evidence::{EvidenceKind, SimulatedQuote};
-use pox_core::signature::Signature;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
@@ -44,17 +42,6 @@ impl Attester for Simulated {
     }
 
     fn quote(&self, report_data: &[u8; 64]) -> io::Result<Vec<u8>> {
-        let digest = SimulatedQuote::digest(self.measurement, report_data);
-        let signature = Signature::sign(&simulated_vendor_root(), digest).to_bytes().to_vec();
-        let quote =
-            SimulatedQuote { measurement: self.measurement, report_data: report_data.to_vec(), signature };
-        Ok(quote.to_bytes())
+        Ok(SimulatedQuote::sign(self.measurement, report_data).to_bytes())
     }
-}
-
-/// The simulated vendor root: derived from a published sentence, so that nobody takes it for a secret.
-fn simulated_vendor_root() -> SigningKey {
-    let secret =
-        Sha256::digest(b"pox simulated vendor root: anyone can sign with this key, it protects nothing");
-    SigningKey::from_slice(&secret).expect("this digest is a valid scalar")
 }

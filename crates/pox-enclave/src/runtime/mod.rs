@@ -5,6 +5,7 @@
 //! a digest that one of these binds. After a secret was taken, whatever fails ends in a signed receipt with that outcome.
 
 mod attest;
+mod attest_vm;
 mod keys;
 mod outside;
 mod stop;
@@ -12,6 +13,7 @@ mod work;
 mod workspace;
 
 pub use attest::{Attester, Simulated};
+pub use attest_vm::VmSim;
 pub use outside::Outside;
 pub use workspace::Workspace;
 
