@@ -127,7 +127,12 @@ impl GuestImage {
             modules: chosen.iter().map(|module| ModuleEntry::of(&module.name, &module.bytes)).collect(),
             measurements: Measurements { vm_sim: digests.vm_sim().0 },
         };
-        Ok(Self { kernel: inputs.kernel.to_vec(), initramfs, command_line: COMMAND_LINE.to_owned(), manifest })
+        Ok(Self {
+            kernel: inputs.kernel.to_vec(),
+            initramfs,
+            command_line: COMMAND_LINE.to_owned(),
+            manifest,
+        })
     }
 
     /// Writes the guest into a new folder, its manifest last.

@@ -122,7 +122,10 @@ impl Line {
             Machine::Tdx { firmware, quote_service_port, task } => {
                 let id = STANDARD.encode(mr_config_id(*task));
                 self.option("-accel", "kvm");
-                self.option("-machine", "q35,sata=off,usb=off,kernel-irqchip=split,confidential-guest-support=tee");
+                self.option(
+                    "-machine",
+                    "q35,sata=off,usb=off,kernel-irqchip=split,confidential-guest-support=tee",
+                );
                 self.option("-cpu", "host");
                 self.path("-bios", firmware);
                 let service = format!(r#"{{"type":"vsock","cid":"2","port":"{quote_service_port}"}}"#);
@@ -159,7 +162,10 @@ impl Line {
     }
 
     fn port(&mut self, number: u32, chardev: &str, name: &str) {
-        self.option("-device", &format!("virtserialport,bus=ports.0,nr={number},chardev={chardev},name={name}"));
+        self.option(
+            "-device",
+            &format!("virtserialport,bus=ports.0,nr={number},chardev={chardev},name={name}"),
+        );
     }
 
     fn socket(&mut self, id: &str, path: &Path) {
@@ -209,8 +215,7 @@ mod tests {
 
     #[test]
     fn a_trust_domain_is_launched_for_its_task() {
-        let machine =
-            Machine::Tdx { firmware: "/fw/TDVF.fd".into(), quote_service_port: 4050, task: TASK };
+        let machine = Machine::Tdx { firmware: "/fw/TDVF.fd".into(), quote_service_port: 4050, task: TASK };
         let id = STANDARD.encode(Sha384::digest([0x11; 32]));
         let expected = format!(
             "-accel\nkvm\n-machine\nq35,sata=off,usb=off,kernel-irqchip=split,confidential-guest-support=tee\n\
@@ -221,7 +226,7 @@ mod tests {
         let line = text(&machine, None);
         assert!(line.contains(&expected), "{line}");
         assert!(line.contains("virtio-serial-pci-non-transitional,id=ports,iommu_platform=on"));
-        assert!(!line.contains("tcg") && !line.contains(TEE_PORT) && !line.contains("-serial"));
+        assert!(!line.contains("tcg") && !line.contains(TEE_PORT) && !line.contains("\n-serial"));
     }
 
     #[test]
@@ -250,7 +255,9 @@ mod tests {
         for machine in [Machine::Emulated { tee: "t".into() }, snp, tdx] {
             let line = text(&machine, None);
             assert!(line.starts_with("-nodefaults\n-no-user-config\n-display\nnone\n"));
-            for device in ["-net", "-nic", "-drive", "-blockdev", "-monitor", "-qmp", "-fsdev", "-vga", "-usb"] {
+            for device in
+                ["-net", "-nic", "-drive", "-blockdev", "-monitor", "-qmp", "-fsdev", "-vga", "-usb"]
+            {
                 assert!(!line.split('\n').any(|word| word.starts_with(device)), "{device}: {line}");
             }
         }

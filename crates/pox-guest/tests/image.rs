@@ -221,7 +221,9 @@ fn a_kernel_of_another_hash_is_refused() {
     };
     assert!(of(sha256(&kernel)).is_ok());
     let error = of(B256::ZERO).unwrap_err();
-    assert!(matches!(error, GuestError::Kernel(KernelError::Other { found, .. }) if found == sha256(&kernel)));
+    assert!(
+        matches!(error, GuestError::Kernel(KernelError::Other { found, .. }) if found == sha256(&kernel))
+    );
 }
 
 #[test]
@@ -241,6 +243,38 @@ fn a_runtime_that_needs_a_linker_is_refused() {
         let inputs =
             Inputs { kernel: &kernel(), kernel_sha256: None, modules: folder.path(), runtime: &runtime };
         assert!(matches!(GuestImage::build(&inputs).unwrap_err(), GuestError::Runtime));
+    }
+}
+
+#[test]
+fn damaged_inputs_are_refused_or_built_but_never_stumbled_over() {
+    let folder = modules();
+    let file = folder.path().join("kernel/drivers/virtio.ko");
+    let (kernel, runtime, good) = (kernel(), runtime(), module("virtio", "", RELEASE));
+    let built = |kernel: &[u8], runtime: &[u8]| {
+        let inputs = Inputs { kernel, kernel_sha256: None, modules: folder.path(), runtime };
+        GuestImage::build(&inputs).is_ok()
+    };
+    assert!(built(&kernel, &runtime));
+    for at in 0..runtime.len() {
+        let mut bytes = runtime.clone();
+        bytes[at] = 0xff;
+        built(&kernel, &bytes);
+        built(&kernel, &runtime[..at]);
+    }
+    for at in 0x1f0..kernel.len() {
+        let mut bytes = kernel.clone();
+        bytes[at] = 0xff;
+        built(&bytes, &runtime);
+        built(&kernel[..at], &runtime);
+    }
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] = 0xff;
+        for damaged in [&bytes[..], &good[..at]] {
+            fs::write(&file, damaged).unwrap();
+            built(&kernel, &runtime);
+        }
     }
 }
 

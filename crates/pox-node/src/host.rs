@@ -75,7 +75,8 @@ impl Enclave {
             let tell = |report| reports.send((task, report)).is_ok();
             if let Err(error) = session.serve(&boot, &tell) {
                 let words = last_words.and_then(|words| words.recv_timeout(LAST_WORDS_PATIENCE).ok());
-                let words = words.filter(|words| !words.is_empty()).map(|words| format!("; it said: {words}"));
+                let words =
+                    words.filter(|words| !words.is_empty()).map(|words| format!("; it said: {words}"));
                 tell(Report::Gone(format!("{error}{}", words.unwrap_or_default())));
             }
         })?;

@@ -95,8 +95,7 @@ pub(crate) fn put(bytes: &[u8], path: &Path, mode: u32) -> io::Result<()> {
         return Ok(());
     }
     let unfinished = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     drop(file);

@@ -6,12 +6,12 @@
 mod port;
 
 use crate::runtime::{Started, put};
-use pox_core::evidence::SimulatedQuote;
+use port::Port;
 use pox_core::Resources;
+use pox_core::evidence::SimulatedQuote;
 use pox_guest::image::{Digests, GuestImage};
 use pox_guest::launch::{Files, Machine, Shape, arguments};
 use pox_verify::Measurement;
-use port::Port;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -31,6 +31,7 @@ pub struct Guest {
 }
 
 /// What stands around a guest that runs; dropped after it.
+#[derive(Debug)]
 pub(crate) struct Around {
     _ports: [Port; 2],
     _folder: TempDir,
@@ -80,9 +81,8 @@ impl Guest {
     fn shape(&self, resources: &Resources) -> Shape {
         // The task's scratch is memory, and so is the copy of it that is sealed.
         let disk = resources.disk_mib.saturating_mul(2);
-        let memory_mib = [resources.memory_mib, disk, self.room_mib, OWN_MIB]
-            .into_iter()
-            .fold(0, u32::saturating_add);
+        let memory_mib =
+            [resources.memory_mib, disk, self.room_mib, OWN_MIB].into_iter().fold(0, u32::saturating_add);
         Shape { cpus: resources.cpu_millis.div_ceil(1000).clamp(1, MAX_CPUS), memory_mib }
     }
 }
@@ -108,9 +108,9 @@ fn listen(mut guest: UnixStream, words: &Sender<String>) -> io::Result<()> {
     loop {
         let count = guest.read(&mut chunk)?;
         if count == 0 {
-            let line = String::from_utf8_lossy(&kept).lines().rfind(|line| !line.trim().is_empty()).map(plain);
+            let text = String::from_utf8_lossy(&kept);
             // Nobody may be there to hear it.
-            let _ = words.send(line.unwrap_or_default());
+            let _ = words.send(last_words(&text));
             return Ok(());
         }
         kept.extend_from_slice(&chunk[..count]);
@@ -119,9 +119,11 @@ fn listen(mut guest: UnixStream, words: &Sender<String>) -> io::Result<()> {
     }
 }
 
-/// A guest's text without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()
+/// What the runtime said last, or else the kernel, without what a terminal would obey.
+fn last_words(text: &str) -> String {
+    let line = text.lines().rfind(|line| line.starts_with("pox-enclave: "));
+    let line = line.or_else(|| text.lines().rfind(|line| !line.trim().is_empty())).unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()
 }
 
 fn emulator() -> io::Result<PathBuf> {
@@ -148,7 +150,8 @@ mod tests {
         let files = Files { kernel: "k".into(), initramfs: "i".into(), command_line: String::new() };
         let measurement = Measurement(pox_core::B256::ZERO);
         let guest = Guest { emulator: "q".into(), files, measurement, room_mib: 1000 };
-        let resources = |cpu_millis, memory_mib| Resources { cpu_millis, memory_mib, disk_mib: 64, time_limit: 1 };
+        let resources =
+            |cpu_millis, memory_mib| Resources { cpu_millis, memory_mib, disk_mib: 64, time_limit: 1 };
         assert_eq!(guest.shape(&resources(1, 512)), Shape { cpus: 1, memory_mib: 512 + 128 + 1000 + 256 });
         assert_eq!(guest.shape(&resources(1001, 512)).cpus, 2);
         let most = Shape { cpus: MAX_CPUS, memory_mib: u32::MAX };
@@ -156,15 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_is_kept_without_what_a_terminal_obeys() {
-        let (ours, mut guests) = UnixStream::pair().unwrap();
-        let (words, last_words) = channel();
-        let thread = std::thread::spawn(move || listen(ours, &words));
-        guests.write_all(&[b'x'; 3 * MAX_WORDS_BYTES]).unwrap();
-        guests.write_all(b"\n\x1b[31mpox-enclave: no port\r\n\n").unwrap();
-        drop(guests);
-        thread.join().unwrap().unwrap();
-        assert_eq!(last_words.recv().unwrap(), "[31mpox-enclave: no port");
+    fn a_guests_last_words_are_the_runtimes_or_else_the_kernels() {
+        let said = |text: &[u8]| {
+            let (ours, mut guests) = UnixStream::pair().unwrap();
+            let (words, last_words) = channel();
+            let thread = std::thread::spawn(move || listen(ours, &words));
+            guests.write_all(text).unwrap();
+            drop(guests);
+            thread.join().unwrap().unwrap();
+            last_words.recv().unwrap()
+        };
+        let long = [&[b'x'; 3 * MAX_WORDS_BYTES], &b"\n[1.0] \x1b[31mKernel panic\r\n\n"[..]].concat();
+        assert_eq!(said(&long), "[1.0] [31mKernel panic");
+        assert_eq!(said(b"[0.1] x\r\npox-enclave: no port\r\n[2.0] Power down\r\n"), "pox-enclave: no port");
+        assert_eq!(said(b""), "");
     }
 
     #[test]
@@ -178,7 +186,10 @@ mod tests {
             guests.read_exact(&mut length).unwrap();
             let mut quote = vec![0; u32::from_be_bytes(length) as usize];
             guests.read_exact(&mut quote).unwrap();
-            assert_eq!(SimulatedQuote::parse(&quote).unwrap(), SimulatedQuote::sign(measurement.0, &report_data));
+            assert_eq!(
+                SimulatedQuote::parse(&quote).unwrap(),
+                SimulatedQuote::sign(measurement.0, &report_data)
+            );
         }
         drop(guests);
         thread.join().unwrap().unwrap();

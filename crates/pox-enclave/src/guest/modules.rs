@@ -12,7 +12,8 @@ pub(super) const FOLDER: &str = "/modules";
 
 /// Loads every module of a folder. A driver whose hardware is not there refuses to be loaded, which is no fault.
 pub(super) fn load(folder: &Path) -> Result<(), GuestError> {
-    let list = || fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>();
+    let list =
+        || fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>();
     let mut modules = list().map_err(machine("looking for modules"))?;
     modules.sort_unstable();
     for module in modules {

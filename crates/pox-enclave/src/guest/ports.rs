@@ -61,7 +61,8 @@ fn is_connected(port: &File) -> Result<bool, Errno> {
 
 /// The device of the first port with a name. The host could give one name twice; it is the host at the other end either way.
 fn find(ports: &Path, name: &str) -> Option<PathBuf> {
-    let mut devices: Vec<_> = fs::read_dir(ports).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut devices: Vec<_> =
+        fs::read_dir(ports).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     devices.sort_unstable();
     let device = devices.iter().find(|device| {
         fs::read_to_string(device.join("name")).is_ok_and(|found| found.trim_end_matches('\n') == name)

@@ -29,7 +29,9 @@ pub(super) fn enter() -> Result<(), GuestError> {
         attach("configfs", &configuration, FIXED, None)?;
     }
     fs::create_dir(format!("{NEW}{WORK}")).map_err(machine(WORK))?;
-    let step = |result: Result<(), Errno>| result.map_err(|errno| machine("entering the root")(io::Error::from(errno)));
+    let step = |result: Result<(), Errno>| {
+        result.map_err(|errno| machine("entering the root")(io::Error::from(errno)))
+    };
     step(chdir(NEW))?;
     step(mount_move(".", "/"))?;
     step(chroot("."))?;

@@ -45,7 +45,8 @@ fn release(bytes: &[u8]) -> Option<String> {
     }
     let pointer = u16::from_le_bytes(*bytes.get(0x20e..)?.first_chunk()?);
     let text = bytes.get(usize::from(pointer) + 0x200..)?;
-    let release = text.get(..MAX_RELEASE_BYTES.min(text.len()))?.split(|byte| matches!(byte, 0 | b' ')).next()?;
+    let release =
+        text.get(..MAX_RELEASE_BYTES.min(text.len()))?.split(|byte| matches!(byte, 0 | b' ')).next()?;
     let plain = |byte: &u8| byte.is_ascii_graphic();
     (pointer != 0 && !release.is_empty() && release.iter().all(plain))
         .then(|| String::from_utf8_lossy(release).into_owned())

@@ -35,9 +35,16 @@ pub(crate) fn kernel() -> &'static Kernel {
 
 /// What the package of the newest kernel depends on: `linux-image-6.1.0-56-cloud-amd64`.
 fn release() -> String {
-    let output = run(Command::new("apt-cache").args(["depends", "linux-image-cloud-amd64"]));
-    let name = output.split_whitespace().find_map(|word| word.strip_prefix("linux-image-6")).unwrap();
-    format!("6{name}")
+    let known = || Command::new("apt-cache").args(["depends", "linux-image-cloud-amd64"]).output().unwrap();
+    let mut output = known();
+    if output.stdout.is_empty() {
+        run(Command::new("apt-get").args(["update", "-qq"]));
+        output = known();
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    let packages = text.split_whitespace().filter_map(|word| word.strip_prefix("linux-image-"));
+    let mut releases = packages.filter(|release| release.starts_with(|c: char| c.is_ascii_digit()));
+    releases.next().expect("Debian has a cloud kernel").to_owned()
 }
 
 /// Copies a folder with other times and another order.

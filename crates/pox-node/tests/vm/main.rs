@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(170);
 
 #[test]
 #[ignore = "needs apt-get, dpkg-deb and qemu-system-x86: run by .ci/run"]
-fn a_task_in_a_guest_ends_in_a_receipt_that_the_simulated_vendor_vouches_for() {
+fn a_task_in_a_guest_ends_in_a_receipt_that_is_vouched_for() {
     assert!(std::env::var_os("POX_APT_TOOLS").is_some(), "set POX_APT_TOOLS=1 where the tools are");
     let image = built_twice();
     let world = World::new(&image);
@@ -68,8 +68,11 @@ fn a_task_in_a_guest_ends_in_a_receipt_that_the_simulated_vendor_vouches_for() {
     is_vouched_for(&archive.evidence, image.digests().vm_sim());
     every_protection_is_in_force(&report);
     let found = world.results(&receipt);
+    eprintln!("inside: up {} s, {} of {} free", found["up"], found["MemAvailable"], found["MemTotal"]);
     assert_eq!(found["sum"], "5050");
-    for hidden in ["/dev/vport0p1", "/dev/vport0p2", "/dev/vport1p1", "/sys", "/init", "/modules", "/work", "/new"] {
+    for hidden in
+        ["/dev/vport0p1", "/dev/vport0p2", "/dev/vport1p1", "/sys", "/init", "/modules", "/work", "/new"]
+    {
         assert_eq!(found[hidden], "absent", "{found:?}");
     }
     assert_eq!(found["connect"], "refused");
@@ -86,8 +89,7 @@ fn a_guest_that_is_not_booted_for_a_task_says_so_and_is_gone() {
     let (sender, reports) = channel();
     let boot = HostMessage::Secret { bytes: vec![1] };
     let runtime = Runtime::Vm(world.guest.clone());
-    let enclave =
-        Enclave::launch(&runtime, world.task(), &RESOURCES, boot, world.storage(), sender).unwrap();
+    let enclave = Enclave::launch(&runtime, world.task(), &RESOURCES, boot, world.storage(), sender).unwrap();
     let Report::Gone(reason) = next(&reports) else { panic!("not gone") };
     assert!(reason.contains("the first message is not boot"), "{reason}");
     drop(enclave);
@@ -119,8 +121,7 @@ impl World {
         let numbers = at("numbers.txt");
         let mut sink = DirectorySink::create(at("sealed")).unwrap();
         let recipients = [recipient.clone()];
-        let sealed =
-            dataset::seal(&[&numbers], &recipients, &mut sink, &mut OsRandom, &mut |_| ()).unwrap();
+        let sealed = dataset::seal(&[&numbers], &recipients, &mut sink, &mut OsRandom, &mut |_| ()).unwrap();
         for name in ["results", "spool"] {
             fs::create_dir(at(name)).unwrap();
         }
@@ -193,7 +194,8 @@ fn plan(
         env: Vec::new(),
         accept_missing: Vec::new(),
         metadata: BTreeMap::new(),
-        policy: Policy::new([EvidenceKind::VmSim], [measurement], SimulatedEvidence::DangerouslyAllowed).unwrap(),
+        policy: Policy::new([EvidenceKind::VmSim], [measurement], SimulatedEvidence::DangerouslyAllowed)
+            .unwrap(),
         kinds,
         resources: RESOURCES,
         price: Amount::from_wei(1).unwrap(),
@@ -223,8 +225,7 @@ fn built_twice() -> GuestImage {
 
 fn is_vouched_for(evidence: &Evidence, measurement: Measurement) {
     let anchors = Anchors::default();
-    let context =
-        Context { endorsements: &[], ran: UnixTime(1000), now: UnixTime(1000), anchors: &anchors };
+    let context = Context { endorsements: &[], ran: UnixTime(1000), now: UnixTime(1000), anchors: &anchors };
     let claims = verify(evidence, &context).unwrap();
     assert_eq!((claims.kind, claims.measurement), (EvidenceKind::VmSim, measurement));
     assert_eq!(claims.standing.when_it_ran, Grade::Simulated);
@@ -232,7 +233,9 @@ fn is_vouched_for(evidence: &Evidence, measurement: Measurement) {
 
 fn every_protection_is_in_force(report: &RunReport) {
     assert_eq!(report.missing, Vec::<String>::new());
-    for protection in ["user-namespace", "other-user", "seccomp", "memory-limit-cgroup-v2", "pids-limit-cgroup-v2"] {
+    for protection in
+        ["user-namespace", "other-user", "seccomp", "memory-limit-cgroup-v2", "pids-limit-cgroup-v2"]
+    {
         assert!(report.protections.iter().any(|given| given == protection), "{:?}", report.protections);
     }
     assert!(report.protections.iter().any(|given| given.starts_with("landlock-")));

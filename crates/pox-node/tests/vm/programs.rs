@@ -11,7 +11,16 @@ pub(crate) fn runtime() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("enclave");
     let remap = format!("--remap-path-prefix={}=/pox", root.display());
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--release", "--locked", "--package", "pox-enclave", "--target", TARGET, "--target-dir"]);
+    cargo.args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "pox-enclave",
+        "--target",
+        TARGET,
+        "--target-dir",
+    ]);
     cargo.arg(&folder).current_dir(&root);
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
     cargo.env("RUSTFLAGS", format!("-C target-feature=+crt-static {remap}"));

@@ -16,5 +16,12 @@ fn main() {
     }
     let connect = if TcpStream::connect("127.0.0.1:1").is_ok() { "connected" } else { "refused" };
     writeln!(found, "connect={connect}").unwrap();
+    let up = std::fs::read_to_string("/proc/uptime").unwrap();
+    writeln!(found, "up={}", up.split(' ').next().unwrap()).unwrap();
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
+    for line in memory.lines().filter(|line| line.starts_with("MemTotal") || line.starts_with("MemAvailable")) {
+        let (name, value) = line.split_once(':').unwrap();
+        writeln!(found, "{name}={}", value.trim()).unwrap();
+    }
     std::fs::write("/out/found", found).unwrap();
 }

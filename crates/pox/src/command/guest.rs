@@ -38,6 +38,8 @@ fn build(context: &Context, args: &GuestBuild) -> Result<(), Failure> {
         )
     })?;
     let out = args.out.display();
-    context.output.say(format!("next: `pox node --guest {out}`; owners accept it by the measurement in their policy"));
+    context
+        .output
+        .say(format!("next: `pox node --guest {out}`; owners accept it by the measurement in their policy"));
     Ok(())
 }

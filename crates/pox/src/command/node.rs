@@ -88,9 +88,8 @@ fn runtime(args: &Node, folder: &Path) -> Result<Runtime, Failure> {
     let Some(guest) = &args.guest else {
         return Ok(Runtime::Process(Program::install(embedded::RUNTIME, folder).map_err(failed)?));
     };
-    let image = GuestImage::open(guest)
-        .map_err(Failure::usage)
-        .hint("`pox guest build` makes such a folder")?;
+    let image =
+        GuestImage::open(guest).map_err(Failure::usage).hint("`pox guest build` makes such a folder")?;
     let room = args.guest_room.parse::<Bytes>()?.to_mib()?;
     let guest = Guest::install(&image, folder, room)
         .map_err(failed)
@@ -98,12 +97,7 @@ fn runtime(args: &Node, folder: &Path) -> Result<Runtime, Failure> {
     Ok(Runtime::Vm(guest))
 }
 
-fn offer(
-    context: &Context,
-    args: &Node,
-    processor: Address,
-    kind: EvidenceKind,
-) -> Result<Offer, Failure> {
+fn offer(context: &Context, args: &Node, processor: Address, kind: EvidenceKind) -> Result<Offer, Failure> {
     let amount = |wei| {
         Amount::from_wei(wei)
             .ok_or_else(|| Failure::usage(format!("{wei} wei is more than a record can hold")))
@@ -160,7 +154,9 @@ pub(crate) fn tell(output: &Output, task: Option<TaskId>, note: &Note) {
     let about = task.map_or_else(String::new, |task| format!("{} ", short(task)));
     let text = match note {
         Note::Offering { offer, kinds, renewed: true } => format!("offering {offer}: {}", enclaves(*kinds)),
-        Note::Offering { offer, kinds, .. } => format!("the offer still stands: {offer}; {}", enclaves(*kinds)),
+        Note::Offering { offer, kinds, .. } => {
+            format!("the offer still stands: {offer}; {}", enclaves(*kinds))
+        }
         Note::Sent { call, hash, block, gas } => format!("{call:<9}{hash} in block {block}, {gas} gas"),
         Note::Booting(kind) => format!("booting an enclave of kind {kind}"),
         Note::Ready(enclave) => format!("enclave {enclave} has its keys"),
