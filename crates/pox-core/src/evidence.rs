@@ -3,7 +3,9 @@
 use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::id::{ReceiptId, TaskId};
 use crate::record::Kinds;
+use crate::signature::Signature;
 use alloy_primitives::{Address, B256};
+use k256::ecdsa::SigningKey;
 use sha2::{Digest, Sha256, Sha512};
 
 /// Most bytes of a quote, report or document: padded DCAP quotes have 8,000.
@@ -183,6 +185,16 @@ impl Evidence {
 }
 
 impl SimulatedQuote {
+    /// Signs as the simulated vendor. Anyone can: the key is derived from a published sentence, so that nobody takes it for a
+    /// secret.
+    pub fn sign(measurement: B256, report_data: &[u8; 64]) -> Self {
+        let secret =
+            Sha256::digest(b"pox simulated vendor root: anyone can sign with this key, it protects nothing");
+        let root = SigningKey::from_slice(&secret).expect("this digest is a valid scalar");
+        let signature = Signature::sign(&root, Self::digest(measurement, report_data)).to_bytes().to_vec();
+        Self { measurement, report_data: report_data.to_vec(), signature }
+    }
+
     /// What the simulated vendor root signs.
     pub fn digest(measurement: B256, report_data: &[u8; 64]) -> B256 {
         let tag = b"pox-simulated-quote-v1\0";

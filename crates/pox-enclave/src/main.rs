@@ -2,6 +2,8 @@
 //!
 //! `pox-enclave FOLDER [--simulated]`: a folder for its private files, which a memory file system covers where the enclave may
 //! mount one; and whether it is to run without a TEE, **which protects nothing** and is refused where there is one.
+//!
+//! As the first process of a measured guest it takes no arguments: see [`pox_enclave::guest`].
 
 use pox_enclave::runtime::{Expect, Interfaces, Outside, Workspace, attester, refuse, serve};
 use pox_enclave::sandbox::harden_self;
@@ -11,6 +13,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::process::id() == FIRST_PROCESS {
+        pox_enclave::guest::main()
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -44,3 +49,6 @@ fn run() -> Result<(), String> {
     };
     serve(attester.as_ref(), outside, &workspace).map_err(|error| error.to_string())
 }
+
+/// The one that a kernel starts by itself.
+const FIRST_PROCESS: u32 = 1;

@@ -1,23 +1,25 @@
-//! One enclave process and the thread that is its network card.
+//! One enclave and the thread that is its network card.
 //!
 //! The thread fetches and stores what the enclave asks for, within the node's [`Access`] policy: locations come from an
 //! owner. It sees sealed bytes and public image blobs only.
 
 use crate::endorser::Endorser;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Started};
+use crate::vm::Around;
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, MAX_CHUNK_BYTES, Stage, receive, send};
 use pox_core::endorsement::{Endorsement, fitting};
 use pox_core::evidence::EvidenceKind;
-use pox_core::{Address, TaskId};
+use pox_core::{Address, Resources, TaskId};
 use pox_store::image::{Digest, Image, ImageSource};
 use pox_store::{Access, Location, Name, PutMode, Range, Store};
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What an enclave reports.
 #[derive(Debug)]
@@ -54,37 +56,38 @@ pub struct Enclave {
     secrets: Option<Sender<Vec<u8>>>,
     process: Child,
     thread: Option<JoinHandle<()>>,
+    /// Goes when the process is gone.
+    _around: Option<Around>,
 }
 
 impl Enclave {
-    /// Boots an enclave for one task; what happens to it is sent to `reports`.
+    /// Boots an enclave for one task that may use so much; what happens to it is sent to `reports`.
     ///
     /// # Errors
     /// The process does not start.
     pub fn launch(
         runtime: &Runtime,
         task: TaskId,
+        resources: &Resources,
         boot: HostMessage,
         storage: Storage,
         endorser: Arc<dyn Endorser>,
         reports: Sender<(TaskId, Report)>,
     ) -> io::Result<Self> {
-        let mut child = runtime.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let (Some(input), Some(output)) = (input, output) else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
+        let Started { process, input, output, last_words, around } = runtime.start(resources)?;
         let (secrets, inbox) = channel();
         let output = BufReader::new(output);
         let session = Session { input, output, inbox, storage, endorser, images: HashMap::new() };
         let thread = std::thread::Builder::new().name(format!("enclave {task}")).spawn(move || {
             let tell = |report| reports.send((task, report)).is_ok();
-            let end = session.serve(&boot, &tell);
-            if let Err(error) = end {
-                tell(Report::Gone(error.to_string()));
+            if let Err(error) = session.serve(&boot, &tell) {
+                let words = last_words.and_then(|words| words.recv_timeout(LAST_WORDS_PATIENCE).ok());
+                let words =
+                    words.filter(|words| !words.is_empty()).map(|words| format!("; it said: {words}"));
+                tell(Report::Gone(format!("{error}{}", words.unwrap_or_default())));
             }
         })?;
-        Ok(Self { secrets: Some(secrets), process: child, thread: Some(thread) })
+        Ok(Self { secrets: Some(secrets), process, thread: Some(thread), _around: around })
     }
 
     /// Hands a signed and sealed secret to the enclave.
@@ -280,5 +283,7 @@ fn parse(location: &str, name: &str) -> Result<(Location, Name), String> {
     Ok((location, name))
 }
 
+/// An emulator that ended closes its console at once.
+const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(1);
 /// Why something failed, for the enclave's report: a sentence.
 const MAX_REASON_BYTES: usize = 500;

@@ -12,8 +12,10 @@ mod objects;
 pub mod owner;
 mod runtime;
 pub mod service;
+mod vm;
 
 pub use endorser::{Endorser, NoEndorsements};
 pub use journal::{Journal, JournalError};
 pub use objects::StoreSource;
-pub use runtime::Runtime;
+pub use runtime::{Program, Runtime};
+pub use vm::Guest;

@@ -7,12 +7,13 @@ use crate::journal::{Journal, JournalError};
 use crate::runtime::Runtime;
 use pox_chain::{Carried, ChainError, Contract, Cursor, Draft, Effect, Follower, Outbox, Patience, TaskView};
 use pox_core::channel::{HostMessage, Stage};
+use pox_core::evidence::EvidenceKind;
 use pox_core::receipt::{Receipt, archive_hash};
 use pox_core::refusal::Phase;
 use pox_core::role::Place;
 use pox_core::role::processor::{Action, EnclaveFact, Ending, Fact, Policy, Processor, Proof};
 use pox_core::signature::Signature;
-use pox_core::{Address, B256, Offer, Request, TaskId, keccak256};
+use pox_core::{Address, B256, Kinds, Offer, Request, TaskId, keccak256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -43,6 +44,8 @@ pub enum Note {
     Offering {
         /// Its id.
         offer: pox_core::OfferId,
+        /// The kinds of TEE that it has.
+        kinds: Kinds,
         /// Whether it stood before.
         renewed: bool,
     },
@@ -57,8 +60,8 @@ pub enum Note {
         /// Gas that it used.
         gas: u64,
     },
-    /// An enclave was launched.
-    Booting,
+    /// An enclave was launched that gives evidence of this kind.
+    Booting(EvidenceKind),
     /// The enclave has its keys.
     Ready(Address),
     /// What the enclave does now.
@@ -306,9 +309,10 @@ impl Service {
         };
         let Equipment { runtime, storage, endorser, .. } = &self.equipment;
         let (storage, endorser) = (storage.clone(), Arc::clone(endorser));
-        match Enclave::launch(runtime, task, boot, storage, endorser, self.reports.0.clone()) {
+        let reports = self.reports.0.clone();
+        match Enclave::launch(runtime, task, &request.resources, boot, storage, endorser, reports) {
             Ok(enclave) => {
-                watch(Some(task), Note::Booting);
+                watch(Some(task), Note::Booting(runtime.kind()));
                 self.enclaves.insert(task, Launched { enclave, evidence: Vec::new(), delivered: None });
             }
             Err(error) => {
@@ -365,7 +369,7 @@ fn stand_by(
     {
         let same = Offer { salt: offer.salt, valid_until: offer.valid_until, ..known.clone() } == offer;
         if same && known.valid_until > now() {
-            watch(None, Note::Offering { offer: known.id(domain), renewed: false });
+            watch(None, Note::Offering { offer: known.id(domain), kinds: known.kinds, renewed: false });
             return Ok(known);
         }
         let id = known.id(domain);
@@ -383,7 +387,7 @@ fn stand_by(
         watch(None, Note::Sent { call: "offer", hash, block, gas });
     }
     journal.save_offer(&offer)?;
-    watch(None, Note::Offering { offer: id, renewed: true });
+    watch(None, Note::Offering { offer: id, kinds: offer.kinds, renewed: true });
     Ok(offer)
 }
 

@@ -61,6 +61,9 @@ pub(crate) enum Command {
     /// Pack, copy and look at container images
     #[command(subcommand)]
     Image(Image),
+    /// Build the measured guest, in which the runtime is the only program
+    #[command(subcommand)]
+    Guest(Guest),
     /// Write and check evidence policies
     #[command(subcommand)]
     Policy(Policy),
@@ -171,6 +174,12 @@ pub(crate) struct Node {
     /// Tasks at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) tasks: usize,
+    /// Run each task in a virtual machine of its own, from a folder that `pox guest build` made; emulated, so kind `vm-sim`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) guest: Option<PathBuf>,
+    /// Memory that such a machine has for a task's image and inputs, beside what the task asks for
+    #[arg(long, value_name = "SIZE", default_value = "2GiB")]
+    pub(crate) guest_room: String,
     /// End when so many tasks have ended
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) stop_after: Option<u64>,
@@ -244,6 +253,28 @@ pub(crate) struct ImageCopy {
     pub(crate) source: String,
     /// Where it goes: `oci:DIR`, `oci-archive:FILE` or `docker://HOST/NAME:TAG`
     pub(crate) destination: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Guest {
+    /// Build a guest from a kernel and its modules; the same bytes each time
+    Build(GuestBuild),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GuestBuild {
+    /// Linux kernel for x86-64, as distributions ship it (`vmlinuz`)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: PathBuf,
+    /// SHA-256 that the kernel must have
+    #[arg(long, value_name = "0x…")]
+    pub(crate) sha256: Option<String>,
+    /// Folder of that kernel's modules (`lib/modules/<release>`)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) modules: PathBuf,
+    /// New folder for the guest
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,7 +13,7 @@ mod workspace;
 
 pub use attest::{
     AttestError, Attester, Expect, Gramine, Interfaces, Nsm, NsmError, Patience, Quote, Simulated, TASK_PCR,
-    Tsm, attester, certificates,
+    Tsm, VmSim, attester, certificates,
 };
 pub use outside::Outside;
 pub use workspace::Workspace;

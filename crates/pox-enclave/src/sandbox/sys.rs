@@ -97,7 +97,7 @@ pub(super) fn fork() -> Result<Option<Pid>, Errno> {
 }
 
 /// Ends this process without running any handler.
-pub(super) fn exit(code: c_int) -> ! {
+pub(crate) fn exit(code: c_int) -> ! {
     // SAFETY: takes no pointer and does not return.
     unsafe { libc::_exit(code) }
 }

@@ -25,19 +25,21 @@ pub struct Register {
 }
 
 /// What genuine hardware signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Launch {
     /// Which TEE.
     pub kind: EvidenceKind,
     /// The measurement registers, in the spec's order.
     pub registers: Vec<Register>,
     /// The 64 bytes that the enclave had it sign.
+    #[serde(serialize_with = "in_hex")]
     pub report_data: [u8; 64],
     /// How well patched the platform is.
     pub tcb: Tcb,
     /// Which machine, if it says.
     pub platform: Option<PlatformId>,
     /// The launch-time field that the host sets before the launch: MRCONFIGID, HOST_DATA, CONFIGID, a locked PCR.
+    #[serde(skip)] // it is one of the registers
     pub launch_data: Option<Vec<u8>>,
     /// What else the hardware says of itself.
     pub traits: BTreeSet<PlatformTrait>,

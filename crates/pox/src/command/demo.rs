@@ -261,6 +261,8 @@ fn node_args(folder: &Path) -> Node {
         bond: 1_000_000_000,
         valid: "1d".into(),
         tasks: 1,
+        guest: None,
+        guest_room: "0".into(),
         stop_after: None,
     }
 }

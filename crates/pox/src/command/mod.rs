@@ -7,6 +7,7 @@ mod demo;
 mod devnet;
 mod evidence;
 mod fund;
+mod guest;
 mod image;
 mod key;
 mod node;
@@ -33,6 +34,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Devnet(args) => devnet::run(context, &args)?,
         Command::Fund(args) => fund::run(context, &args)?,
         Command::Image(args) => image::run(context, &args)?,
+        Command::Guest(args) => guest::run(context, &args)?,
         Command::Policy(args) => policy::run(context, &args)?,
         Command::Contract(args) => contract::run(context, &args)?,
         Command::Seal(args) => seal::run(context, &args)?,

@@ -13,12 +13,14 @@ use pox_core::channel::Stage;
 use pox_core::evidence::EvidenceKind;
 use pox_core::receipt::Outcome;
 use pox_core::role::processor::{Ending, Policy};
-use pox_core::{Address, Amount, Offer, Resources, Salt, TaskId, UnixTime};
+use pox_core::{Address, Amount, Kinds, Offer, Resources, Salt, TaskId, UnixTime};
+use pox_guest::image::GuestImage;
 use pox_node::host::Storage;
 use pox_node::service::{Equipment, Note, Service};
-use pox_node::{Journal, NoEndorsements, Runtime};
+use pox_node::{Guest, Journal, NoEndorsements, Program, Runtime};
 use pox_store::Access;
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -68,12 +70,12 @@ fn start(
     let spool = folder.join("spool");
     std::fs::create_dir_all(&spool)
         .map_err(|error| Failure::machine(format!("{}: {error}", spool.display())))?;
-    let runtime = Runtime::install(embedded::RUNTIME, &folder)
-        .map_err(|error| Failure::machine(format!("cannot install the runtime: {error}")))?;
+    let runtime = runtime(args, &folder)?;
     let journal = Journal::open(&folder.join("journal.redb"))
         .map_err(Failure::from)
         .hint("one node at a time uses a home")?;
-    let offer = offer(context, args, account)?;
+    let kind = runtime.kind();
+    let offer = offer(context, args, account, kind)?;
     let storage =
         Storage { access: access(args)?, spool, max_upload: u64::from(offer.resources.disk_mib) << 21 };
     let contract = context.contract()?;
@@ -81,10 +83,25 @@ fn start(
     let endorser = Arc::new(NoEndorsements);
     let patience = Patience::default();
     let equipment = Equipment { contract, outbox, runtime, storage, endorser, journal, patience };
-    Ok(Service::start(equipment, policy(account, args.tasks), offer, watch)?)
+    Ok(Service::start(equipment, policy(account, args.tasks, kind), offer, watch)?)
 }
 
-fn offer(context: &Context, args: &Node, processor: Address) -> Result<Offer, Failure> {
+/// The runtime in the home that was asked for.
+fn runtime(args: &Node, folder: &Path) -> Result<Runtime, Failure> {
+    let failed = |error| Failure::machine(format!("cannot install the runtime: {error}"));
+    let Some(guest) = &args.guest else {
+        return Ok(Runtime::Process(Program::install(embedded::RUNTIME, folder).map_err(failed)?));
+    };
+    let image =
+        GuestImage::open(guest).map_err(Failure::usage).hint("`pox guest build` makes such a folder")?;
+    let room = args.guest_room.parse::<Bytes>()?.to_mib()?;
+    let guest = Guest::install(&image, folder, room)
+        .map_err(failed)
+        .hint("a guest needs QEMU; in Debian the package is qemu-system-x86")?;
+    Ok(Runtime::Vm(guest))
+}
+
+fn offer(context: &Context, args: &Node, processor: Address, kind: EvidenceKind) -> Result<Offer, Failure> {
     let amount = |wei| {
         Amount::from_wei(wei)
             .ok_or_else(|| Failure::usage(format!("{wei} wei is more than a record can hold")))
@@ -93,8 +110,7 @@ fn offer(context: &Context, args: &Node, processor: Address) -> Result<Offer, Fa
     getrandom::fill(&mut salt).map_err(Failure::machine)?;
     Ok(Offer {
         processor,
-        // No hardware TEE is driven by this version.
-        kinds: EvidenceKind::Simulated.bit(),
+        kinds: kind.bit(),
         resources: Resources {
             cpu_millis: cpu_millis(args.cpus)
                 .ok_or_else(|| Failure::usage("--cpus must be between 0.01 and 65536"))?,
@@ -121,13 +137,14 @@ fn access(args: &Node) -> Result<Access, Failure> {
     Ok(access)
 }
 
-fn policy(account: Address, slots: usize) -> Policy {
+fn policy(account: Address, slots: usize, kind: EvidenceKind) -> Policy {
     Policy {
         account,
         slots,
         confirmations: 1,
         again_after: 15,
-        boot_time: 30,
+        // Emulated machines take their time.
+        boot_time: if kind == EvidenceKind::VmSim { 180 } else { 30 },
         overhead: 60,
         // Long enough that another processor's match is usually seen first, short enough for a person who waits.
         max_delay: 3,
@@ -140,20 +157,28 @@ fn policy(account: Address, slots: usize) -> Policy {
 pub(crate) fn tell(output: &Output, task: Option<TaskId>, note: &Note) {
     let about = task.map_or_else(String::new, |task| format!("{} ", short(task)));
     let text = match note {
-        Note::Offering { offer, renewed: true } => {
-            format!("offering {offer}: SIMULATED enclaves, no hardware protects them")
-        }
-        Note::Offering { offer, .. } => {
-            format!("the offer still stands: {offer}; SIMULATED enclaves, no hardware protects them")
+        Note::Offering { offer, kinds, renewed: true } => format!("offering {offer}: {}", enclaves(*kinds)),
+        Note::Offering { offer, kinds, .. } => {
+            format!("the offer still stands: {offer}; {}", enclaves(*kinds))
         }
         Note::Sent { call, hash, block, gas } => format!("{call:<9}{hash} in block {block}, {gas} gas"),
-        Note::Booting => "booting a simulated enclave".into(),
+        Note::Booting(kind) => format!("booting an enclave of kind {kind}"),
         Note::Ready(enclave) => format!("enclave {enclave} has its keys"),
         Note::Stage(stage) => stage_name(*stage).into(),
         Note::Done(ending) => format!("done: {}", ending_name(*ending)),
         Note::Trouble(text) => format!("trouble: {text}"),
     };
     output.say(format!("{about}{text}"));
+}
+
+fn enclaves(kinds: Kinds) -> String {
+    let names: Vec<_> = kinds.iter().map(EvidenceKind::name).collect();
+    let warning = if kinds.iter().any(EvidenceKind::is_simulated) {
+        "SIMULATED enclaves, no hardware protects them"
+    } else {
+        "enclaves that hardware protects"
+    };
+    format!("{warning} ({})", names.join(", "))
 }
 
 fn short(task: TaskId) -> String {

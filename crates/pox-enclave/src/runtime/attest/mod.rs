@@ -11,6 +11,7 @@ mod gramine;
 mod nsm;
 mod simulated;
 mod tsm;
+mod vm;
 
 pub use certificates::certificates;
 pub use detect::{Expect, Interfaces, attester};
@@ -19,6 +20,7 @@ pub use gramine::Gramine;
 pub use nsm::{Nsm, TASK_PCR};
 pub use simulated::Simulated;
 pub use tsm::Tsm;
+pub use vm::VmSim;
 
 use pox_core::TaskId;
 use pox_core::endorsement::Endorsement;

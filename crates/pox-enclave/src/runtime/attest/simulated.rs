@@ -2,10 +2,8 @@
 
 use super::error::AttestError;
 use super::{Attester, Quote};
-use k256::ecdsa::SigningKey;
 use pox_core::B256;
 use pox_core::evidence::{EvidenceKind, SimulatedQuote};
-use pox_core::signature::Signature;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
@@ -34,17 +32,7 @@ impl Attester for Simulated {
     }
 
     fn quote(&self, report_data: &[u8; 64]) -> Result<Quote, AttestError> {
-        let digest = SimulatedQuote::digest(self.measurement, report_data);
-        let signature = Signature::sign(&simulated_vendor_root(), digest).to_bytes().to_vec();
-        let quote =
-            SimulatedQuote { measurement: self.measurement, report_data: report_data.to_vec(), signature };
-        Ok(Quote { kind: self.kind(), quote: quote.to_bytes(), endorsements: Vec::new() })
+        let quote = SimulatedQuote::sign(self.measurement, report_data).to_bytes();
+        Ok(Quote { kind: self.kind(), quote, endorsements: Vec::new() })
     }
-}
-
-/// The simulated vendor root: derived from a published sentence, so that nobody takes it for a secret.
-fn simulated_vendor_root() -> SigningKey {
-    let secret =
-        Sha256::digest(b"pox simulated vendor root: anyone can sign with this key, it protects nothing");
-    SigningKey::from_slice(&secret).expect("this digest is a valid scalar")
 }
