@@ -232,6 +232,7 @@ impl From<pox_node::owner::ReleaseError> for Failure {
         use pox_node::owner::ReleaseError;
         match error {
             ReleaseError::Evidence(_) => Self::chained(Culprit::Counterparty, &error),
+            ReleaseError::Endorsements(error) => error.into(),
             ReleaseError::Storage { source, location } => Self::from(source).about(location),
             ReleaseError::Input { source, location } => Self::from(source).about(location),
             _ => Self::chained(Culprit::Usage, &error),

@@ -2,9 +2,10 @@
 
 use super::kept::{BadKept, KeptTask};
 use super::proof::{ProofError, fetch_archive};
-use super::release::{CheckedMatch, FoundMatch, ReleaseError, check_match, release};
+use super::release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed, release};
 use super::results::{ResultsError, open_results};
 use crate::clock::{head, now, sighting};
+use crate::endorsements::Sources;
 use k256::ecdsa::SigningKey;
 use pox_chain::{Carried, ChainError, Contract, Cursor, Draft, Effect, Follower, Outbox, Patience, Sent};
 use pox_core::receipt::archive_hash;
@@ -241,7 +242,8 @@ impl<'a> Tended<'a> {
             requested,
             matched: seat.place.at,
         };
-        Ok(check_match(&self.kept, &found, &[], now(), self.owns.anchors)?)
+        let endorsements = endorsed(evidence, &Sources::default())?;
+        Ok(check_match(&self.kept, &found, &endorsements, now(), self.owns.anchors)?)
     }
 
     fn judge(&mut self, seat: Seat, desk: &mut dyn Desk) -> Result<(), AgentError> {

@@ -1,9 +1,11 @@
 //! Checking a match, and releasing the secret to its enclave.
 
 use super::kept::{BadKept, KeptTask};
+use crate::endorsements::{FetchError, Sources, fetch};
 use crate::objects::StoreSource;
 use k256::ecdsa::SigningKey;
 use pox_core::endorsement::Endorsement;
+use pox_core::evidence::Evidence;
 use pox_core::history::At;
 use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret};
 use pox_core::{Address, UnixTime};
@@ -23,6 +25,9 @@ pub enum ReleaseError {
     /// The evidence is not one that the owner's policy accepts.
     #[error(transparent)]
     Evidence(#[from] KeyEvidenceRejection),
+    /// What endorses the evidence can't be had now.
+    #[error(transparent)]
+    Endorsements(#[from] FetchError),
     /// An input is not where it was, or not readable.
     #[error("input at {location}: {source}")]
     Storage {
@@ -81,6 +86,18 @@ pub struct FoundMatch<'a> {
     pub requested: At,
     /// Where the match does.
     pub matched: At,
+}
+
+/// Fetches what the vendors say now of the platform of an evidence: nothing for simulated kinds, and for bytes that are none.
+///
+/// # Errors
+/// A vendor's service can't be asked: that says nothing about the evidence.
+pub fn endorsed(evidence: &[u8], sources: &Sources) -> Result<Vec<Endorsement>, ReleaseError> {
+    match Evidence::parse(evidence) {
+        Ok(evidence) => Ok(fetch(evidence.kind, &evidence.quote, Vec::new(), sources)?),
+        // The check says what is wrong with it.
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
 /// Checks a match's evidence as the owner must before it releases anything.

@@ -12,17 +12,21 @@ use pox_core::signature::{Signature, address_of};
 use pox_core::{Address, Amount, B256, Domain, ImageDigest, Request, Resources, TaskId, UnixTime};
 use pox_guest::image::{GuestImage, Inputs};
 use pox_node::host::{Enclave, Report, Storage};
-use pox_node::owner::{Deadlines, KeptTask, Plan, PlannedInput, check_match, open_results, prepare, release};
-use pox_node::{Guest, Runtime};
+use pox_node::owner::{
+    Deadlines, FoundMatch, KeptTask, Plan, PlannedInput, check_match, open_results, prepare, release,
+};
+use pox_node::{Guest, NoEndorsements, Runtime};
 use pox_seal::dataset::{self, DirectorySink};
 use pox_seal::{Identity, IdentityKind, OsRandom};
 use pox_store::Access;
 use pox_store::image::{Architecture, Pack, copy};
+use pox_verify::evidence::launch::Window;
 use pox_verify::evidence::{Context, verify};
 use pox_verify::{Anchors, Grade, Measurement, Policy, SimulatedEvidence};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -44,8 +48,14 @@ fn a_task_in_a_guest_ends_in_a_receipt_that_is_vouched_for() {
     let sockets = sockets(&emulator(world.folder.path()).unwrap());
     assert!(sockets.join("tee").exists());
     let (matched, now) = (At { number: 8, time: UnixTime(1000) }, UnixTime(1000));
-    let checked =
-        check_match(&world.kept, PROCESSOR, account, &evidence, matched, now, &Anchors::default()).unwrap();
+    let found = FoundMatch {
+        processor: PROCESSOR,
+        enclave: account,
+        evidence: &evidence,
+        requested: matched,
+        matched,
+    };
+    let checked = check_match(&world.kept, &found, &[], now, &Anchors::default()).unwrap();
     assert_eq!(checked.evidence.kind, EvidenceKind::VmSim);
     assert_eq!(checked.evidence.measurement, image.digests().vm_sim());
     enclave.deliver(release(&world.kept, &checked, &world.identity, &owner_key(), &world.access).unwrap());
@@ -89,7 +99,9 @@ fn a_guest_that_is_not_booted_for_a_task_says_so_and_is_gone() {
     let (sender, reports) = channel();
     let boot = HostMessage::Secret { bytes: vec![1] };
     let runtime = Runtime::Vm(world.guest.clone());
-    let enclave = Enclave::launch(&runtime, world.task(), &RESOURCES, boot, world.storage(), sender).unwrap();
+    let none = Arc::new(NoEndorsements);
+    let enclave =
+        Enclave::launch(&runtime, world.task(), &RESOURCES, boot, world.storage(), none, sender).unwrap();
     let Report::Gone(reason) = next(&reports) else { panic!("not gone") };
     assert!(reason.contains("the first message is not boot"), "{reason}");
     drop(enclave);
@@ -164,7 +176,8 @@ impl World {
             processor: PROCESSOR,
         };
         let runtime = Runtime::Vm(self.guest.clone());
-        Enclave::launch(&runtime, self.task(), &RESOURCES, boot, self.storage(), reports).unwrap()
+        let none = Arc::new(NoEndorsements);
+        Enclave::launch(&runtime, self.task(), &RESOURCES, boot, self.storage(), none, reports).unwrap()
     }
 
     /// The `name=value` lines that the task left.
@@ -225,10 +238,12 @@ fn built_twice() -> GuestImage {
 
 fn is_vouched_for(evidence: &Evidence, measurement: Measurement) {
     let anchors = Anchors::default();
-    let context = Context { endorsements: &[], ran: UnixTime(1000), now: UnixTime(1000), anchors: &anchors };
+    let made = Window { from: UnixTime(0), until: UnixTime(1000) };
+    let (ran, now) = (UnixTime(1000), UnixTime(1000));
+    let context = Context { endorsements: &[], ran, made, now, anchors: &anchors };
     let claims = verify(evidence, &context).unwrap();
     assert_eq!((claims.kind, claims.measurement), (EvidenceKind::VmSim, measurement));
-    assert_eq!(claims.standing.when_it_ran, Grade::Simulated);
+    assert_eq!(claims.standing.when_it_ran.grade, Grade::Simulated);
 }
 
 fn every_protection_is_in_force(report: &RunReport) {

@@ -15,9 +15,10 @@ use pox_core::receipt::Outcome;
 use pox_core::role::processor::{Ending, Policy};
 use pox_core::{Address, Amount, Kinds, Offer, Resources, Salt, TaskId, UnixTime};
 use pox_guest::image::GuestImage;
+use pox_node::endorsements::Sources;
 use pox_node::host::Storage;
 use pox_node::service::{Equipment, Note, Service};
-use pox_node::{Guest, Journal, NoEndorsements, Program, Runtime};
+use pox_node::{Guest, Journal, Program, Runtime};
 use pox_store::Access;
 use std::cell::Cell;
 use std::path::Path;
@@ -79,8 +80,7 @@ fn start(
     let storage =
         Storage { access: access(args)?, spool, max_upload: u64::from(offer.resources.disk_mib) << 21 };
     let contract = context.contract()?;
-    // Simulated enclaves ask for none.
-    let endorser = Arc::new(NoEndorsements);
+    let endorser = Arc::new(Sources::default());
     let patience = Patience::default();
     let equipment = Equipment { contract, outbox, runtime, storage, endorser, journal, patience };
     Ok(Service::start(equipment, policy(account, args.tasks, kind), offer, watch)?)

@@ -12,7 +12,10 @@ use pox_chain::{Carried, Draft, Effect, Patience, Sent, TaskHistory};
 use pox_core::history::At;
 use pox_core::refusal::Phase;
 use pox_core::{Address, Event, TaskId, UnixTime};
-use pox_node::owner::{CheckedMatch, Disclosure, FoundMatch, KeptTask, check_match, prepare, release};
+use pox_node::endorsements::Sources;
+use pox_node::owner::{
+    CheckedMatch, Disclosure, FoundMatch, KeptTask, check_match, endorsed, prepare, release,
+};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -219,7 +222,8 @@ fn checked(
         requested: found.requested,
         matched: found.at,
     };
-    let checked = check_match(kept, &seen, &[], context.now(), owns.anchors).map_err(|error| {
+    let endorsements = endorsed(&found.evidence, &Sources::default())?;
+    let checked = check_match(kept, &seen, &endorsements, context.now(), owns.anchors).map_err(|error| {
         let code = error.reject_reason();
         let failure = Failure::from(error);
         match code {
