@@ -251,6 +251,24 @@ fn a_reverted_transaction_tells_why() {
 }
 
 #[test]
+fn anyone_ends_a_late_request_by_its_record() {
+    let node = Node::embedded();
+    let rpc = node.rpc();
+    let contract = node.contract(&rpc);
+    let life = Lifecycle::new(&node, &contract, 7);
+    let task = life.request.id(contract.domain());
+    send(&life.owner, &contract.request(&life.request));
+    assert_eq!(contract.task(task).unwrap().unwrap().deadline, None, "its deadline is in its record alone");
+
+    node.control("evm_increaseTime", json!([20_000]));
+    let record = contract.history(task).unwrap().request;
+    send(&life.processor, &contract.expire(&record));
+    let view = contract.task(task).unwrap().unwrap();
+    assert_eq!((view.phase, view.deadline), (Phase::Expired, None));
+    assert_eq!(contract.credit(life.owner.address()).unwrap(), U256::from(record.price.wei()));
+}
+
+#[test]
 fn no_node_makes_an_account_pay_more_than_the_profile_allows() {
     let node = Node::embedded();
     let mut profile = node.profile();
