@@ -24,8 +24,7 @@ static GENUINE: LazyLock<Genuine> = LazyLock::new(|| {
     let vendor = Vendor::new(Seed([0xf3; 32]));
     let chain = vendor.chain(LAUNCHED);
     let registers = (0..5).map(|index| (index, [index + 1; 48]));
-    let document =
-        chain.document(&vendor.module_id(), (LAUNCHED + 1) * 1000, registers, Some(&[0x42; 64]));
+    let document = chain.document(&vendor.module_id(), (LAUNCHED + 1) * 1000, registers, Some(&[0x42; 64]));
     let pieces = [chain.sign(&document), chain.crl(1, LAUNCHED, &[0, 1, 3]).der()];
     let (aws, standing) = (vendor.root(), RootStanding::Development);
     let roots = VendorRoots { intel: vec![], amd: vec![], aws, standing };
