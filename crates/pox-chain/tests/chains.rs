@@ -261,6 +261,7 @@ fn anyone_ends_a_late_request_by_its_record() {
     assert_eq!(contract.task(task).unwrap().unwrap().deadline, None, "its deadline is in its record alone");
 
     node.control("evm_increaseTime", json!([20_000]));
+    node.control("evm_mine", json!([]));
     let record = contract.history(task).unwrap().request;
     send(&life.processor, &contract.expire(&record));
     let view = contract.task(task).unwrap().unwrap();

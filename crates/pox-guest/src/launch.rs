@@ -6,7 +6,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pox_core::TaskId;
-use sha2::{Digest, Sha256, Sha384};
+use pox_core::evidence::EvidenceKind;
+use pox_verify::evidence::launch::launch_data;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -85,16 +86,6 @@ pub fn arguments(machine: &Machine, files: &Files, shape: Shape, console: Option
     line.0
 }
 
-/// A task id as TDX takes it (MRCONFIGID, 48 bytes).
-pub fn mr_config_id(task: TaskId) -> [u8; 48] {
-    Sha384::digest(task.0).into()
-}
-
-/// A task id as SNP takes it (HOST_DATA, 32 bytes).
-pub fn host_data(task: TaskId) -> [u8; 32] {
-    Sha256::digest(task.0).into()
-}
-
 #[derive(Default)]
 struct Line(Vec<OsString>);
 
@@ -120,7 +111,7 @@ impl Line {
                 self.option("-cpu", "max");
             }
             Machine::Tdx { firmware, quote_service_port, task } => {
-                let id = STANDARD.encode(mr_config_id(*task));
+                let id = STANDARD.encode(launch_data(EvidenceKind::Tdx, *task).unwrap_or_default());
                 self.option("-accel", "kvm");
                 self.option(
                     "-machine",
@@ -135,7 +126,7 @@ impl Line {
                 self.option("-object", &object);
             }
             Machine::Snp { firmware, cpu, encryption_bit, task } => {
-                let data = STANDARD.encode(host_data(*task));
+                let data = STANDARD.encode(launch_data(EvidenceKind::Snp, *task).unwrap_or_default());
                 self.option("-accel", "kvm");
                 self.option("-machine", "q35,sata=off,usb=off,confidential-guest-support=tee");
                 self.option("-cpu", cpu);
@@ -216,7 +207,7 @@ mod tests {
     #[test]
     fn a_trust_domain_is_launched_for_its_task() {
         let machine = Machine::Tdx { firmware: "/fw/TDVF.fd".into(), quote_service_port: 4050, task: TASK };
-        let id = STANDARD.encode(Sha384::digest([0x11; 32]));
+        let id = STANDARD.encode(launch_data(EvidenceKind::Tdx, TASK).unwrap());
         let expected = format!(
             "-accel\nkvm\n-machine\nq35,sata=off,usb=off,kernel-irqchip=split,confidential-guest-support=tee\n\
              -cpu\nhost\n-bios\n/fw/TDVF.fd\n-object\n\
@@ -237,7 +228,7 @@ mod tests {
             encryption_bit: 51,
             task: TASK,
         };
-        let data = STANDARD.encode(Sha256::digest([0x11; 32]));
+        let data = STANDARD.encode(launch_data(EvidenceKind::Snp, TASK).unwrap());
         let expected = format!(
             "-accel\nkvm\n-machine\nq35,sata=off,usb=off,confidential-guest-support=tee\n-cpu\nEPYC-v4\n\
              -bios\n/fw/OVMF.amdsev.fd\n-object\nsev-snp-guest,id=tee,cbitpos=51,reduced-phys-bits=1,\

@@ -106,10 +106,11 @@ fn endorsements_that_the_evidence_has_no_use_for_are_left_aside() {
 }
 
 #[test]
-fn a_kind_that_can_t_be_verified_gets_no_secret() {
+fn hardware_that_nothing_endorses_gets_no_secret() {
     let mut draft = Draft { policy: policy_bytes(r#"{"version":1}"#), ..Draft::default() };
-    draft.key.kind = EvidenceKind::Snp;
-    assert_eq!(refused(check(&draft, |_, _| {})), (Some(3), "evidence-invalid"));
+    draft.key.kind = EvidenceKind::Tdx;
+    draft.key.quoted = support::quoted_by_tdx;
+    assert_eq!(refused(check(&draft, |_, _| {})), (Some(4), "evidence-invalid"));
 }
 
 #[test]

@@ -150,10 +150,12 @@ fn accepted() -> Vec<Case> {
             a.trusted_block = Some(TrustedBlock { chain_id: 1, number: 14, hash: first_block_hash() });
         }),
         graded("simulated-today", "simulated", |_| {}).under(|a| a.fresh = Some(Fresh::default())),
-        graded("unsupported-kind", "asserted", |d| {
+        graded("unendorsed", "asserted", |d| {
             d.policy = policy_bytes(r#"{"version":1,"kinds":["tdx"]}"#);
-            d.key.kind = EvidenceKind::Tdx;
-            d.result.kind = EvidenceKind::Tdx;
+            for evidence in [&mut d.key, &mut d.result] {
+                evidence.kind = EvidenceKind::Tdx;
+                evidence.quoted = super::quoted_by_tdx;
+            }
         }),
     ]
 }
@@ -464,9 +466,11 @@ fn policy() -> Vec<Case> {
             );
         }),
         refuses("measurement-of-no-known-release", |_| {}).under(|a| a.releases.clear()),
-        refuses("unsupported-kind-that-the-policy-refuses", |d| {
-            d.key.kind = EvidenceKind::Snp;
-            d.result.kind = EvidenceKind::Snp;
+        refuses("hardware-kind-that-the-policy-refuses", |d| {
+            for evidence in [&mut d.key, &mut d.result] {
+                evidence.kind = EvidenceKind::Tdx;
+                evidence.quoted = super::quoted_by_tdx;
+            }
         }),
     ]
 }
