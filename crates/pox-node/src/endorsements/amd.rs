@@ -1,8 +1,8 @@
 //! AMD: the certificate of the key that signed a report, its issuer's, and the root's revocation list.
 
 use super::http::Client;
-use super::{FetchError, MAX_CRL_BYTES, Sources, first_certificate};
-use pox_core::receipt::Endorsement;
+use super::{FetchError, MAX_CRL_BYTES, Sources, first_certificate, holds};
+use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_verify::evidence::snp::{ProductLine, Report, SigningKey, TcbVersion};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -16,12 +16,12 @@ pub(super) fn fetch(
 ) -> Result<Vec<Endorsement>, FetchError> {
     let report = Report::parse(quote).map_err(|_| FetchError::Quote("it is no SEV-SNP report"))?;
     let base = sources.amd.trim_end_matches('/');
-    let of = |kind: u16| move |endorsement: &&Endorsement| endorsement.kind == kind;
-    let line = match held.iter().find(of(KEY)) {
+    let held_key = held.iter().find(|endorsement| endorsement.kind == EndorsementKind::SnpKey.code());
+    let line = match held_key {
         Some(key) => line_of(&report, &key.content)?,
         None => {
             let (line, key) = fetch_key(client, base, &report)?;
-            held.push(Endorsement { kind: KEY, content: key });
+            held.push(Endorsement::new(EndorsementKind::SnpKey, key));
             line
         }
     };
@@ -29,14 +29,14 @@ pub(super) fn fetch(
         SigningKey::Vcek => format!("{base}/vcek/v1/{line}"),
         SigningKey::Vlek => format!("{base}/vlek/v1/{line}"),
     };
-    if !held.iter().any(|endorsement| endorsement.kind == ISSUER) {
+    if !holds(&held, EndorsementKind::SnpIssuer) {
         let answer = client.get(&format!("{service}/cert_chain"), "certificate chain", MAX_CHAIN_BYTES)?;
         let issuer = first_certificate(&answer.body).ok_or_else(|| answer.malformed("no PEM"))?;
-        held.push(Endorsement { kind: ISSUER, content: issuer });
+        held.push(Endorsement::new(EndorsementKind::SnpIssuer, issuer));
     }
-    if !held.iter().any(|endorsement| endorsement.kind == CRL) {
+    if !holds(&held, EndorsementKind::SnpCrl) {
         let answer = client.get(&format!("{service}/crl"), "revocation list", MAX_CRL_BYTES)?;
-        held.push(Endorsement { kind: CRL, content: answer.der()? });
+        held.push(Endorsement::new(EndorsementKind::SnpCrl, answer.der()?));
     }
     Ok(held)
 }
@@ -101,10 +101,6 @@ fn key_url(base: &str, line: ProductLine, report: &Report, tcb: TcbVersion) -> S
     )
 }
 
-/// The codes of SEV-SNP's endorsements (spec §8.5).
-const KEY: u16 = 2;
-const ISSUER: u16 = 3;
-const CRL: u16 = 4;
 /// A VCEK's has 1.4 kB.
 const MAX_CERTIFICATE_BYTES: u64 = 8 * 1024;
 /// Two certificates with RSA keys of 4,096 bits, as text.

@@ -1,10 +1,10 @@
 //! Intel: TCB info, QE identity and revocation lists for the platform that a quote's PCK certificate names.
 
 use super::http::{Answer, Client};
-use super::{FetchError, MAX_CRL_BYTES, Sources, first_certificate};
+use super::{FetchError, MAX_CRL_BYTES, Sources, first_certificate, holds};
+use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::EvidenceKind;
-use pox_core::receipt::Endorsement;
-use pox_verify::evidence::dcap::{Collateral, ENDORSEMENT_KIND};
+use pox_verify::evidence::dcap::Collateral;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use x509_cert::Certificate;
@@ -19,7 +19,7 @@ pub(super) fn fetch(
     quote: &[u8],
     mut held: Vec<Endorsement>,
 ) -> Result<Vec<Endorsement>, FetchError> {
-    if held.iter().any(|endorsement| endorsement.kind == ENDORSEMENT_KIND) {
+    if holds(&held, EndorsementKind::DcapCollateral) {
         return Ok(held);
     }
     let platform = Platform::of(quote)?;
@@ -47,7 +47,7 @@ pub(super) fn fetch(
         pck_crl,
         pck_chain: Vec::new(),
     };
-    held.push(Endorsement { kind: ENDORSEMENT_KIND, content: collateral.to_bytes() });
+    held.push(Endorsement::new(EndorsementKind::DcapCollateral, collateral.to_bytes()));
     Ok(held)
 }
 

@@ -9,8 +9,8 @@ mod http;
 mod intel;
 
 use http::Client;
+use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::EvidenceKind;
-use pox_core::receipt::Endorsement;
 use std::time::Duration;
 
 /// Where endorsements are fetched, and with how much patience.
@@ -135,9 +135,13 @@ fn nitro(
 ) -> Result<Vec<Endorsement>, FetchError> {
     for url in &sources.nitro_crls {
         let answer = client.get(url, "revocation list", MAX_CRL_BYTES)?;
-        held.push(Endorsement { kind: NITRO_CRL, content: answer.der()? });
+        held.push(Endorsement::new(EndorsementKind::NitroCrl, answer.der()?));
     }
     Ok(held)
+}
+
+fn holds(held: &[Endorsement], kind: EndorsementKind) -> bool {
+    held.iter().any(|endorsement| endorsement.kind == kind.code())
 }
 
 /// The first certificate of a PEM text, as DER.
@@ -148,5 +152,3 @@ fn first_certificate(pem: &[u8]) -> Option<Vec<u8>> {
 
 /// Intel's list of platform certificates is the largest.
 const MAX_CRL_BYTES: u64 = 96 * 1024;
-/// The code of a Nitro revocation list (spec §8.5).
-const NITRO_CRL: u16 = 5;
