@@ -134,9 +134,9 @@ async function otherCalls(to, call) {
   return {
     reject,
     cancel,
-    expireRequested: await call(OWNER, 'expire', [requested.task]),
-    expireMatched: await call(OWNER, 'expire', [matched.task]),
-    expireApproved: await call(OWNER, 'expire', [approved.task]),
+    expireRequested: await call(OWNER, 'expire', [requested.record]),
+    expireMatched: await call(OWNER, 'expire', [matched.record]),
+    expireApproved: await call(OWNER, 'expire', [approved.record]),
     withdraw: await call(PROCESSOR, 'withdraw', []),
     withdrawOffer: await call(PROCESSOR, 'withdrawOffer', [terms]),
   };

@@ -23,7 +23,7 @@ interface IProofOfExecution {
     /// @notice One execution, as the owner asks for it. Its EIP-712 digest is the task id.
     /// @param owner requests the task, escrows `price`, releases the secret
     /// @param processor the only processor that may match; zero leaves the request open
-    /// @param price wei, paid to the processor for a receipt whose outcome says so
+    /// @param price wei below 2^95, paid to the processor for a receipt whose outcome says so
     /// @param image SHA-256 of the OCI image manifest
     /// @param inputs dataset commitments (spec §7.3), at most 32
     /// @param terms root over the salted leaves that say how to run (spec §7.1)
@@ -177,12 +177,13 @@ interface IProofOfExecution {
     function cancel(bytes32 task) external;
 
     /// @notice Ends a task whose deadline has passed; refunds the owner. Caller: anyone.
-    function expire(bytes32 task) external;
+    function expire(Request calldata record) external;
 
     /// @notice Pays the caller's credit out.
     function withdraw() external;
 
-    /// @notice What a task's storage says. `history` is the running commitment over its steps (spec §5.2).
+    /// @notice What a task's storage says. `history` is the running commitment over its steps (spec §5.2); `deadline` is zero
+    /// unless the task is Matched or Approved: while it is Requested, the request's `matchBy` is the deadline.
     function task(bytes32 id)
         external
         view

@@ -3,18 +3,18 @@ pragma solidity 0.8.37;
 
 import {IProofOfExecution} from "./IProofOfExecution.sol";
 import {Records} from "./Records.sol";
-import {Head, Stake, packHead, packStake} from "./Slots.sol";
+import {Escrow, Pledge, Run, packEscrow, packPledge, packRun, phaseOf} from "./Slots.sol";
 
 /// @title Proof of eXecution
 /// @notice Nobody owns this contract and nothing can change it. Each call checks in the order of spec §4, then writes, then
 /// emits; money leaves only by `withdraw`, after both.
 contract ProofOfExecution is IProofOfExecution {
-    /// @dev Four slots, each read and written whole, at most once a call. `reward` is the price, and the processor while the
-    /// task is Matched or Approved; `pledge` is the bond and the enclave while it is. Both are zero once it has ended.
+    /// @dev Four slots, each read and written whole, at most once a call. `run` and `pledge` are zero unless the task is
+    /// Matched or Approved: a request writes two new slots, and its deadline, `matchBy`, travels with the calls that need it.
     struct Task {
-        Head head;
-        Stake reward;
-        Stake pledge;
+        Escrow escrow;
+        Run run;
+        Pledge pledge;
         bytes32 history;
     }
 
@@ -29,6 +29,8 @@ contract ProofOfExecution is IProofOfExecution {
 
     /// @dev Bounds the gas of a request: each input costs a word of calldata and an event.
     uint256 private constant MAX_INPUTS = 32;
+    /// @dev A price has 95 bits: the slot that holds it has one bit for the end.
+    uint256 private constant MAX_PRICE = 2 ** 95 - 1;
     /// @dev The longest run, and the longest an owner may think: a processor's bond is locked that long.
     uint256 private constant MAX_SHORT_TIME = 30 days;
     /// @dev The longest that money can be locked in one phase.
@@ -53,10 +55,9 @@ contract ProofOfExecution is IProofOfExecution {
         if (msg.value != price) revert WrongValue(price);
         id = Records.requestId(_domain(), record);
         Task storage t = _tasks[id];
-        if (t.head.phase() != Phase.None) revert AlreadyUsed();
+        if (Escrow.unwrap(t.escrow) != 0) revert AlreadyUsed();
 
-        t.head = packHead(msg.sender, Phase.Requested, record.matchBy, record.proveWithin);
-        t.reward = packStake(address(0), price);
+        t.escrow = packEscrow(msg.sender, price);
         t.history = Records.extend(0, REQUEST, id, block.number, block.timestamp);
 
         emit Requested(id, msg.sender, record.image, record);
@@ -92,9 +93,8 @@ contract ProofOfExecution is IProofOfExecution {
         bytes32 separator = _domain();
         bytes32 id = Records.requestId(separator, record);
         Task storage t = _tasks[id];
-        Head head = t.head;
-        if (head.phase() != Phase.Requested) revert WrongPhase(head.phase());
-        if (block.timestamp > head.deadline()) revert TooLate(head.deadline());
+        _checkRequested(t.escrow, t.run);
+        if (block.timestamp > record.matchBy) revert TooLate(record.matchBy);
         if (terms.processor != msg.sender) revert NotYours();
         if (record.processor != address(0) && record.processor != msg.sender) revert NotYours();
         bytes32 offerId = Records.offerId(separator, terms);
@@ -105,9 +105,8 @@ contract ProofOfExecution is IProofOfExecution {
         uint96 bond = terms.bond;
         if (msg.value != bond) revert WrongValue(bond);
 
-        t.head = head.advance(Phase.Matched, block.timestamp + record.approveWithin);
-        t.reward = packStake(msg.sender, record.price);
-        t.pledge = packStake(enclave, bond);
+        t.run = packRun(msg.sender, block.timestamp + record.approveWithin, record.proveWithin);
+        t.pledge = packPledge(enclave, bond);
         bytes32 evidenceHash = keccak256(evidence);
         _step(t, MATCH, Records.matchPayload(offerId, msg.sender, enclave, evidenceHash));
 
@@ -118,14 +117,12 @@ contract ProofOfExecution is IProofOfExecution {
     function reject(Request memory record, uint8 reason) external {
         bytes32 id = Records.requestId(_domain(), record);
         Task storage t = _tasks[id];
-        Head head = t.head;
-        _checkAnswer(head);
+        Run run = t.run;
+        _checkAnswer(t.escrow, run);
 
-        address processor = t.reward.account();
-        _pay(processor, t.pledge.amount());
-        t.head = head.advance(Phase.Requested, record.matchBy);
-        t.reward = packStake(address(0), record.price);
-        t.pledge = Stake.wrap(0);
+        address processor = run.processor();
+        _pay(processor, t.pledge.bond());
+        _clear(t);
         _step(t, REJECT, bytes32(uint256(reason)));
 
         emit Rejected(id, processor, reason);
@@ -134,12 +131,12 @@ contract ProofOfExecution is IProofOfExecution {
     /// @inheritdoc IProofOfExecution
     function approve(bytes32 id, address enclave, bytes calldata secret) external {
         Task storage t = _tasks[id];
-        Head head = t.head;
-        _checkAnswer(head);
-        if (t.pledge.account() != enclave) revert WrongEnclave();
+        Run run = t.run;
+        _checkAnswer(t.escrow, run);
+        if (t.pledge.enclave() != enclave) revert WrongEnclave();
         if (!_isReleased(id, enclave, secret)) revert BadSignature();
 
-        t.head = head.advance(Phase.Approved, block.timestamp + head.proveWithin());
+        t.run = run.approve(block.timestamp);
         bytes32 secretHash = keccak256(secret);
         _step(t, APPROVE, Records.approvePayload(enclave, secretHash));
 
@@ -150,11 +147,11 @@ contract ProofOfExecution is IProofOfExecution {
     function prove(Receipt memory receipt, bytes32 archive, bytes calldata signature) external {
         bytes32 id = receipt.task;
         Task storage t = _tasks[id];
-        Head head = t.head;
-        if (head.phase() != Phase.Approved) revert WrongPhase(head.phase());
-        if (block.timestamp > head.deadline()) revert TooLate(head.deadline());
-        Stake pledge = t.pledge;
-        if (pledge.account() != receipt.enclave) revert WrongEnclave();
+        (Escrow escrow, Run run) = (t.escrow, t.run);
+        if (run.phase() != Phase.Approved) revert WrongPhase(phaseOf(escrow, run));
+        if (block.timestamp > run.deadline()) revert TooLate(run.deadline());
+        Pledge pledge = t.pledge;
+        if (pledge.enclave() != receipt.enclave) revert WrongEnclave();
         // Whose doing the outcome is, spec §6.1: 0 the task's, 1 the owner's, 2 nobody's, 3 the processor's.
         uint256 doing = receipt.outcome >> 4;
         if (doing > 3) revert BadOutcome();
@@ -162,42 +159,48 @@ contract ProofOfExecution is IProofOfExecution {
         bytes32 signed = Records.archivedReceiptId(separator, Records.receiptId(separator, receipt), archive);
         if (!_signedBy(receipt.enclave, signed, signature)) revert BadSignature();
 
-        Stake reward = t.reward;
-        (uint256 earned, uint256 returned) = (pledge.amount(), reward.amount());
+        (uint256 earned, uint256 returned) = (pledge.bond(), escrow.price());
         if (doing < 2) (earned, returned) = (earned + returned, 0);
         else if (doing > 2) (earned, returned) = (0, earned + returned);
-        _pay(reward.account(), earned);
-        _pay(head.owner(), returned);
-        _end(t, head, Phase.Proven, PROVE, signed);
+        address processor = run.processor();
+        _pay(processor, earned);
+        _pay(escrow.owner(), returned);
+        _clear(t);
+        _end(t, escrow, Phase.Proven, PROVE, signed);
 
-        emit Proven(id, reward.account(), receipt.results, receipt, archive);
+        emit Proven(id, processor, receipt.results, receipt, archive);
     }
 
     /// @inheritdoc IProofOfExecution
     function cancel(bytes32 id) external {
         Task storage t = _tasks[id];
-        Head head = t.head;
-        if (head.phase() != Phase.Requested) revert WrongPhase(head.phase());
-        if (head.owner() != msg.sender) revert NotYours();
+        Escrow escrow = t.escrow;
+        _checkRequested(escrow, t.run);
+        if (escrow.owner() != msg.sender) revert NotYours();
 
-        _pay(msg.sender, t.reward.amount());
-        _end(t, head, Phase.Cancelled, CANCEL, 0);
+        _pay(msg.sender, escrow.price());
+        _end(t, escrow, Phase.Cancelled, CANCEL, 0);
 
         emit Cancelled(id);
     }
 
     /// @inheritdoc IProofOfExecution
-    function expire(bytes32 id) external {
+    function expire(Request memory record) external {
+        bytes32 id = Records.requestId(_domain(), record);
         Task storage t = _tasks[id];
-        Head head = t.head;
-        Phase from = head.phase();
+        (Escrow escrow, Run run) = (t.escrow, t.run);
+        Phase from = phaseOf(escrow, run);
         if (from != Phase.Requested && from != Phase.Matched && from != Phase.Approved) revert WrongPhase(from);
-        if (block.timestamp <= head.deadline()) revert TooEarly(head.deadline());
+        uint256 deadline = from == Phase.Requested ? record.matchBy : run.deadline();
+        if (block.timestamp <= deadline) revert TooEarly(deadline);
 
-        // The bond answers for an approved task that was not proven; a match that the owner left unanswered costs nothing.
-        _pay(head.owner(), t.reward.amount());
-        _pay(from == Phase.Approved ? head.owner() : t.reward.account(), t.pledge.amount());
-        _end(t, head, Phase.Expired, EXPIRE, 0);
+        _pay(escrow.owner(), escrow.price());
+        if (from != Phase.Requested) {
+            // The bond answers for an approved task that was not proven; a match that the owner left unanswered costs nothing.
+            _pay(from == Phase.Approved ? escrow.owner() : run.processor(), t.pledge.bond());
+            _clear(t);
+        }
+        _end(t, escrow, Phase.Expired, EXPIRE, 0);
 
         emit Expired(id, from);
     }
@@ -231,15 +234,15 @@ contract ProofOfExecution is IProofOfExecution {
         )
     {
         Task storage t = _tasks[id];
-        (Head head, Stake reward, Stake pledge) = (t.head, t.reward, t.pledge);
+        (Escrow escrow, Run run, Pledge pledge) = (t.escrow, t.run, t.pledge);
         return (
-            head.phase(),
-            head.owner(),
-            reward.account(),
-            pledge.account(),
-            reward.amount(),
-            pledge.amount(),
-            uint64(head.deadline()),
+            phaseOf(escrow, run),
+            escrow.owner(),
+            run.processor(),
+            pledge.enclave(),
+            escrow.price(),
+            pledge.bond(),
+            uint64(run.deadline()),
             t.history
         );
     }
@@ -259,11 +262,15 @@ contract ProofOfExecution is IProofOfExecution {
         if (amount != 0) _credits[account] += amount;
     }
 
+    /// @dev Nobody runs the task any more.
+    function _clear(Task storage t) private {
+        t.run = Run.wrap(0);
+        t.pledge = Pledge.wrap(0);
+    }
+
     /// @dev Owner, phase and history stay: the id can never be used again, and what happened stays provable.
-    function _end(Task storage t, Head head, Phase phase, uint256 step, bytes32 payload) private {
-        t.head = head.advance(phase, head.deadline());
-        t.reward = Stake.wrap(0);
-        t.pledge = Stake.wrap(0);
+    function _end(Task storage t, Escrow escrow, Phase phase, uint256 step, bytes32 payload) private {
+        t.escrow = escrow.endAs(phase);
         _step(t, step, payload);
     }
 
@@ -276,15 +283,22 @@ contract ProofOfExecution is IProofOfExecution {
         return Records.domain(block.chainid, address(this));
     }
 
+    /// @dev The check that `matchTask` and `cancel` share.
+    function _checkRequested(Escrow escrow, Run run) private pure {
+        Phase phase = phaseOf(escrow, run);
+        if (phase != Phase.Requested) revert WrongPhase(phase);
+    }
+
     /// @dev The checks that `approve` and `reject` share.
-    function _checkAnswer(Head head) private view {
-        if (head.phase() != Phase.Matched) revert WrongPhase(head.phase());
-        if (head.owner() != msg.sender) revert NotYours();
-        if (block.timestamp > head.deadline()) revert TooLate(head.deadline());
+    function _checkAnswer(Escrow escrow, Run run) private view {
+        if (run.phase() != Phase.Matched) revert WrongPhase(phaseOf(escrow, run));
+        if (escrow.owner() != msg.sender) revert NotYours();
+        if (block.timestamp > run.deadline()) revert TooLate(run.deadline());
     }
 
     /// @dev The bounds of spec §3.1, in the order of the fields.
     function _checkBounds(Request memory record) private view {
+        if (record.price > MAX_PRICE) revert BadRecord(2);
         if (record.image == 0) revert BadRecord(3);
         bytes32[] memory inputs = record.inputs;
         if (inputs.length > MAX_INPUTS) revert BadRecord(4);

@@ -225,13 +225,34 @@ contract AttacksTest is Base {
         uint256 snapshot = vm.snapshotState();
         vm.warp(deadline);
         expectError(I.TooEarly.selector, deadline);
-        pox.expire(receipt.task);
+        pox.expire(aRequest());
         pox.prove(receipt, ARCHIVE, signature);
         vm.revertToState(snapshot);
         vm.warp(deadline + 1);
         expectError(I.TooLate.selector, deadline);
         pox.prove(receipt, ARCHIVE, signature);
-        pox.expire(receipt.task);
+        pox.expire(aRequest());
+    }
+
+    /// @dev The deadline of a request is only in its record; an earlier one makes another record, which is no task's.
+    function test_expireTakesNoOtherDeadline() public {
+        I.Request memory record = aRequest();
+        request(record);
+        vm.warp(START + 10);
+        record.matchBy = uint64(START);
+        expectPhaseError(I.Phase.None);
+        pox.expire(record);
+    }
+
+    /// @dev Nor does a match take a later one.
+    function test_matchTakesNoOtherDeadline() public {
+        I.Request memory record = aRequest();
+        request(record);
+        vm.warp(record.matchBy + 1);
+        record.matchBy += 1;
+        vm.prank(PROCESSOR);
+        expectPhaseError(I.Phase.None);
+        pox.matchTask{value: 500}(record, anOffer(), enclave, EVIDENCE);
     }
 
     /// @dev The longest times of a record, and a clock at the end of 40 bits, do not spill into the next packed field.
@@ -251,17 +272,18 @@ contract AttacksTest is Base {
 
     function test_hugeAmountsAreHeld() public {
         I.Request memory record = aRequest();
-        record.price = type(uint96).max;
+        record.price = 2 ** 95 - 1;
         I.Offer memory terms = anOffer();
         terms.bond = type(uint96).max;
         vm.deal(OWNER, record.price);
         vm.deal(PROCESSOR, terms.bond);
         I.Receipt memory receipt = aReceipt(approved(record, terms));
         same(stateOf(receipt.task).owner, OWNER, "owner");
+        same(stateOf(receipt.task).price, record.price, "price");
         pox.prove(receipt, ARCHIVE, sign(ENCLAVE_KEY, receipt));
         vm.prank(PROCESSOR);
         pox.withdraw();
-        same(PROCESSOR.balance, 2 * uint256(type(uint96).max), "paid");
+        same(PROCESSOR.balance, uint256(record.price) + terms.bond, "paid");
     }
 
     /// @dev Price per second times seconds is computed without wrapping round.
@@ -442,7 +464,7 @@ contract Reentrant {
         attempt(abi.encodeCall(I.withdraw, ()));
         attempt(abi.encodeCall(I.prove, (receipt, 0, "")));
         attempt(abi.encodeCall(I.matchTask, (record, terms, address(this), "")));
-        attempt(abi.encodeCall(I.expire, (0)));
+        attempt(abi.encodeCall(I.expire, (record)));
         attempt(abi.encodeCall(I.cancel, (0)));
     }
 

@@ -22,7 +22,7 @@ contract CallsTest is Base {
         same(s.enclave, address(0), "enclave");
         same(s.price, record.price, "price");
         same(s.bond, 0, "bond");
-        same(s.deadline, record.matchBy, "deadline");
+        same(s.deadline, 0, "deadline");
         same(s.history, records.extend(0, 1, id, 1_000, START), "history");
         same(address(pox).balance, record.price, "escrow");
     }
@@ -118,7 +118,7 @@ contract CallsTest is Base {
         same(s.enclave, address(0), "enclave");
         same(s.price, record.price, "price stays");
         same(s.bond, 0, "bond");
-        same(s.deadline, record.matchBy, "deadline");
+        same(s.deadline, 0, "deadline");
         same(s.history, records.extend(before, 3, bytes32(uint256(7)), 1_000, START), "history");
         same(pox.credit(PROCESSOR), terms.bond, "bond back");
 
@@ -159,7 +159,7 @@ contract CallsTest is Base {
         vm.prank(OTHER);
         pox.prove(receipt, ARCHIVE, signature);
 
-        checkEnded(id, I.Phase.Proven, before.deadline);
+        checkEnded(id, I.Phase.Proven);
         same(stateOf(id).history, records.extend(before.history, 5, signed(receipt, ARCHIVE), 1_000, START), "history");
     }
 
@@ -182,7 +182,7 @@ contract CallsTest is Base {
         emit I.Cancelled(id);
         vm.prank(OWNER);
         pox.cancel(id);
-        checkEnded(id, I.Phase.Cancelled, aRequest().matchBy);
+        checkEnded(id, I.Phase.Cancelled);
         same(stateOf(id).history, records.extend(before, 6, 0, 1_000, START), "history");
         same(pox.credit(OWNER), aRequest().price, "price back");
     }
@@ -196,18 +196,27 @@ contract CallsTest is Base {
     }
 
     function test_expireRequested() public {
-        bytes32 id = request(aRequest());
-        checkExpire(id, I.Phase.Requested, aRequest().price, 0);
+        request(aRequest());
+        checkExpire(I.Phase.Requested, aRequest().matchBy, aRequest().price, 0);
     }
 
     function test_expireMatched() public {
-        bytes32 id = matched(aRequest(), anOffer());
-        checkExpire(id, I.Phase.Matched, aRequest().price, anOffer().bond);
+        uint256 deadline = stateOf(matched(aRequest(), anOffer())).deadline;
+        checkExpire(I.Phase.Matched, deadline, aRequest().price, anOffer().bond);
     }
 
     function test_expireApproved() public {
-        bytes32 id = approved(aRequest(), anOffer());
-        checkExpire(id, I.Phase.Approved, uint256(aRequest().price) + anOffer().bond, 0);
+        uint256 deadline = stateOf(approved(aRequest(), anOffer())).deadline;
+        checkExpire(I.Phase.Approved, deadline, uint256(aRequest().price) + anOffer().bond, 0);
+    }
+
+    function test_expireAfterReject() public {
+        matched(aRequest(), anOffer());
+        vm.prank(OWNER);
+        pox.reject(aRequest(), 7);
+        vm.prank(PROCESSOR);
+        pox.withdraw();
+        checkExpire(I.Phase.Requested, aRequest().matchBy, aRequest().price, 0);
     }
 
     function test_withdraw() public {
@@ -232,48 +241,68 @@ contract CallsTest is Base {
     function test_storageLayout() public {
         I.Request memory record = aRequest();
         I.Offer memory terms = anOffer();
-        bytes32 id = matched(record, terms);
-        uint256 base = uint256(keccak256(abi.encode(id, uint256(0))));
-        bytes32 head = bytes32(
-            abi.encodePacked(uint16(0), record.proveWithin, uint40(START + record.approveWithin), I.Phase.Matched, OWNER)
-        );
-        same(vm.load(address(pox), bytes32(base)), head, "head");
-        same(vm.load(address(pox), bytes32(base + 1)), bytes32(abi.encodePacked(record.price, PROCESSOR)), "reward");
-        same(vm.load(address(pox), bytes32(base + 2)), bytes32(abi.encodePacked(terms.bond, enclave)), "pledge");
-        same(vm.load(address(pox), bytes32(base + 3)), stateOf(id).history, "history");
+        bytes32 id = request(record);
+        bytes32 escrow = bytes32(abi.encodePacked(record.price, OWNER));
+        checkWords(id, escrow, 0, 0);
 
-        vm.warp(START + record.approveWithin + 1);
-        pox.expire(id);
-        head = bytes32(
-            abi.encodePacked(uint16(0), record.proveWithin, uint40(START + record.approveWithin), I.Phase.Expired, OWNER)
-        );
-        same(vm.load(address(pox), bytes32(base)), head, "head at the end");
-        same(vm.load(address(pox), bytes32(base + 1)), 0, "reward cleared");
-        same(vm.load(address(pox), bytes32(base + 2)), 0, "pledge cleared");
-        same(vm.load(address(pox), bytes32(base + 3)), stateOf(id).history, "history stays");
+        vm.prank(PROCESSOR);
+        pox.matchTask{value: terms.bond}(record, terms, enclave, EVIDENCE);
+        bytes32 pledge = bytes32(abi.encodePacked(terms.bond, enclave));
+        uint40 deadline = uint40(START + record.approveWithin);
+        bytes32 run = bytes32(abi.encodePacked(uint16(0), record.proveWithin, deadline, I.Phase.Matched, PROCESSOR));
+        checkWords(id, escrow, run, pledge);
+
+        bytes memory secret = secretFor(id, enclave);
+        vm.prank(OWNER);
+        pox.approve(id, enclave, secret);
+        deadline = uint40(START + record.proveWithin);
+        run = bytes32(abi.encodePacked(uint16(0), record.proveWithin, deadline, I.Phase.Approved, PROCESSOR));
+        checkWords(id, escrow, run, pledge);
+
+        vm.warp(uint256(deadline) + 1);
+        pox.expire(record);
+        escrow = bytes32(abi.encodePacked(bytes1(0x80), uint80(0), I.Phase.Expired, OWNER));
+        checkWords(id, escrow, 0, 0);
     }
 
-    function checkExpire(bytes32 id, I.Phase from, uint256 toOwner, uint256 toProcessor) private {
+    function test_storageAfterReject() public {
+        bytes32 id = matched(aRequest(), anOffer());
+        vm.prank(OWNER);
+        pox.reject(aRequest(), 7);
+        checkWords(id, bytes32(abi.encodePacked(aRequest().price, OWNER)), 0, 0);
+    }
+
+    function checkWords(bytes32 id, bytes32 escrow, bytes32 run, bytes32 pledge) private view {
+        uint256 base = uint256(keccak256(abi.encode(id, uint256(0))));
+        same(vm.load(address(pox), bytes32(base)), escrow, "escrow");
+        same(vm.load(address(pox), bytes32(base + 1)), run, "run");
+        same(vm.load(address(pox), bytes32(base + 2)), pledge, "pledge");
+        same(vm.load(address(pox), bytes32(base + 3)), stateOf(id).history, "history");
+    }
+
+    function checkExpire(I.Phase from, uint256 deadline, uint256 toOwner, uint256 toProcessor) private {
+        I.Request memory record = aRequest();
+        bytes32 id = idOf(record);
         State memory before = stateOf(id);
-        vm.warp(before.deadline);
-        expectError(I.TooEarly.selector, before.deadline);
-        pox.expire(id);
-        vm.warp(uint256(before.deadline) + 1);
+        vm.warp(deadline);
+        expectError(I.TooEarly.selector, deadline);
+        pox.expire(record);
+        vm.warp(deadline + 1);
         vm.expectEmit(true, true, true, true, address(pox));
         emit I.Expired(id, from);
         vm.prank(OTHER);
-        pox.expire(id);
-        checkEnded(id, I.Phase.Expired, before.deadline);
+        pox.expire(record);
+        checkEnded(id, I.Phase.Expired);
         same(stateOf(id).history, records.extend(before.history, 7, 0, 1_000, block.timestamp), "history");
         same(pox.credit(OWNER), toOwner, "owner");
         same(pox.credit(PROCESSOR), toProcessor, "processor");
     }
 
-    function checkEnded(bytes32 id, I.Phase phase, uint256 deadline) private view {
+    function checkEnded(bytes32 id, I.Phase phase) private view {
         State memory s = stateOf(id);
         same(s.phase, phase, "phase");
         same(s.owner, OWNER, "owner stays");
-        same(s.deadline, deadline, "deadline stays");
+        same(s.deadline, 0, "deadline");
         same(s.processor, address(0), "processor");
         same(s.enclave, address(0), "enclave");
         same(s.price, 0, "price");

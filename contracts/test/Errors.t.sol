@@ -10,6 +10,8 @@ contract ErrorsTest is Base {
     function test_requestInOrder() public {
         I.Request memory record = aRequest();
         request(record);
+        vm.deal(OWNER, 2 ** 96);
+        record.price = 2 ** 95;
         record.image = 0;
         record.inputs = new bytes32[](33);
         record.terms = 0;
@@ -24,6 +26,8 @@ contract ErrorsTest is Base {
         record.proveWithin = 0;
 
         failRequest(record, OTHER, 0, abi.encodeWithSelector(I.NotYours.selector));
+        badRequest(record, 2);
+        record.price = aRequest().price;
         badRequest(record, 3);
         record.image = aRequest().image;
         badRequest(record, 4);
@@ -71,12 +75,15 @@ contract ErrorsTest is Base {
         for (uint256 i = 0; i < 32; ++i) {
             record.inputs[i] = bytes32(i + 1);
         }
+        vm.deal(OWNER, 2 ** 96);
+        record.price = 2 ** 95 - 1;
         record.timeLimit = 30 days;
         record.matchBy = uint64(START + 365 days);
         record.approveWithin = 30 days;
         record.proveWithin = 365 days;
         request(record);
 
+        record.price = 0;
         record.timeLimit = 1;
         record.matchBy = uint64(START);
         record.approveWithin = 1;
@@ -263,12 +270,12 @@ contract ErrorsTest is Base {
     }
 
     function test_expireInOrder() public {
-        bytes32 id = idOf(aRequest());
+        I.Request memory record = aRequest();
         expectPhaseError(I.Phase.None);
-        pox.expire(id);
-        request(aRequest());
-        expectError(I.TooEarly.selector, aRequest().matchBy);
-        pox.expire(id);
+        pox.expire(record);
+        request(record);
+        expectError(I.TooEarly.selector, record.matchBy);
+        pox.expire(record);
     }
 
     function test_withdrawInOrder() public {
@@ -318,7 +325,7 @@ contract ErrorsTest is Base {
             }
             if (phase > 3) {
                 vm.expectRevert(wrong);
-                pox.expire(id);
+                pox.expire(record);
             }
             failRequest(record, OWNER, record.price, abi.encodeWithSelector(I.AlreadyUsed.selector));
             vm.revertToState(start);
@@ -334,7 +341,7 @@ contract ErrorsTest is Base {
         calls[3] = abi.encodeCall(I.approve, (0, enclave, ""));
         calls[4] = abi.encodeCall(I.prove, (aReceipt(0), 0, ""));
         calls[5] = abi.encodeCall(I.cancel, (0));
-        calls[6] = abi.encodeCall(I.expire, (0));
+        calls[6] = abi.encodeCall(I.expire, (aRequest()));
         calls[7] = abi.encodeCall(I.withdraw, ());
         for (uint256 i = 0; i < calls.length; ++i) {
             vm.prank(PROCESSOR);
@@ -362,7 +369,7 @@ contract ErrorsTest is Base {
         if (phase == I.Phase.Expired) {
             request(record);
             vm.warp(uint256(record.matchBy) + 1);
-            pox.expire(id);
+            pox.expire(record);
             vm.warp(START);
         }
     }

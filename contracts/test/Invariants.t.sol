@@ -162,7 +162,7 @@ contract Walker is Base {
         bytes32 id = request(record);
         _ids.push(id);
         _requests[id] = record;
-        _models[id] = State(I.Phase.Requested, record.owner, address(0), address(0), record.price, 0, record.matchBy, 0);
+        _models[id] = State(I.Phase.Requested, record.owner, address(0), address(0), record.price, 0, 0, 0);
         step(id, 1, id);
     }
 
@@ -283,7 +283,7 @@ contract Walker is Base {
                 require(good, "a late rejection was accepted");
                 credited[m.processor] += m.bond;
                 (m.phase, m.processor, m.enclave, m.bond) = (I.Phase.Requested, address(0), address(0), 0);
-                m.deadline = _requests[id].matchBy;
+                m.deadline = 0;
                 step(id, 3, bytes32(uint256(uint8(seed >> 8))));
             } catch {
                 require(!good, "a good rejection was refused");
@@ -322,9 +322,11 @@ contract Walker is Base {
 
     function expire(bytes32 id, address sender) private {
         State storage m = _models[id];
-        bool good = uint256(m.phase) <= uint256(I.Phase.Approved) && _time > m.deadline;
+        I.Request memory record = _requests[id];
+        uint256 deadline = m.phase == I.Phase.Requested ? record.matchBy : m.deadline;
+        bool good = uint256(m.phase) <= uint256(I.Phase.Approved) && _time > deadline;
         vm.prank(sender);
-        try pox.expire(id) {
+        try pox.expire(record) {
             require(good, "a bad expiry was accepted");
             credited[m.owner] += m.price;
             credited[m.phase == I.Phase.Approved ? m.owner : m.processor] += m.bond;
@@ -336,7 +338,8 @@ contract Walker is Base {
 
     function end(bytes32 id, I.Phase phase, uint256 code, bytes32 payload) private {
         State storage m = _models[id];
-        (m.phase, m.processor, m.enclave, m.price, m.bond) = (phase, address(0), address(0), 0, 0);
+        (m.phase, m.processor, m.enclave) = (phase, address(0), address(0));
+        (m.price, m.bond, m.deadline) = (0, 0, 0);
         step(id, code, payload);
     }
 

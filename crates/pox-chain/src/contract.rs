@@ -37,8 +37,8 @@ pub struct TaskView {
     pub price: Amount,
     /// Wei deposited by the processor; likewise.
     pub bond: Amount,
-    /// The deadline of the phase.
-    pub deadline: UnixTime,
+    /// The deadline of the phase; `None` unless it is matched or approved. A request's is its `match_by`.
+    pub deadline: Option<UnixTime>,
     /// The running commitment over its steps.
     pub history: History,
 }
@@ -119,8 +119,8 @@ impl Contract {
     }
 
     /// Ends a task whose deadline has passed. Sender: anyone.
-    pub fn expire(&self, task: TaskId) -> Draft {
-        self.draft(&Call::Expire(task), U256::ZERO)
+    pub fn expire(&self, record: &Request) -> Draft {
+        self.draft(&Call::Expire(record.to_abi()), U256::ZERO)
     }
 
     /// Pays the sender's credit out.
@@ -154,7 +154,7 @@ impl Contract {
             enclave: Some(view.enclave).filter(|address| !address.is_zero()),
             price: amount(view.price.to())?,
             bond: amount(view.bond.to())?,
-            deadline: UnixTime(view.deadline),
+            deadline: Some(UnixTime(view.deadline)).filter(|deadline| deadline.0 != 0),
             history: History(view.history),
         }))
     }

@@ -109,7 +109,7 @@ sol! {
         function approve(bytes32 task, address enclave, bytes calldata secret) external;
         function prove(Receipt calldata receipt, bytes32 archive, bytes calldata signature) external;
         function cancel(bytes32 task) external;
-        function expire(bytes32 task) external;
+        function expire(Request calldata record) external;
         function withdraw() external;
         function task(bytes32 id) external view returns (Phase phase, address owner, address processor, address enclave, uint96 price, uint96 bond, uint64 deadline, bytes32 history);
         function isOpen(bytes32 offerId) external view returns (bool);

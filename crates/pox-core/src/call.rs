@@ -54,7 +54,7 @@ pub enum Call {
     /// Takes a request back.
     Cancel(TaskId),
     /// Ends a task whose deadline has passed.
-    Expire(TaskId),
+    Expire(abi::Request),
     /// Pays the caller's credit out.
     Withdraw,
 }
@@ -82,7 +82,7 @@ impl Call {
                 Wire::prove(wire::proveCall { receipt, archive: archive.0, signature })
             }
             Self::Cancel(task) => Wire::cancel(wire::cancelCall { task: task.0 }),
-            Self::Expire(task) => Wire::expire(wire::expireCall { task: task.0 }),
+            Self::Expire(record) => Wire::expire(wire::expireCall { record }),
             Self::Withdraw => Wire::withdraw(wire::withdrawCall {}),
         };
         call.abi_encode()
@@ -110,7 +110,7 @@ impl Call {
                 signature: call.signature,
             },
             Wire::cancel(call) => Self::Cancel(TaskId(call.task)),
-            Wire::expire(call) => Self::Expire(TaskId(call.task)),
+            Wire::expire(call) => Self::Expire(call.record),
             Wire::withdraw(_) => Self::Withdraw,
             Wire::task(_) | Wire::isOpen(_) | Wire::credit(_) => return None,
         })

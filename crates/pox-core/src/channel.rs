@@ -5,6 +5,8 @@
 
 use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
+use crate::endorsement::Endorsement;
+use crate::evidence::EvidenceKind;
 use alloy_primitives::{Address, B256};
 use std::io::{self, Read, Write};
 
@@ -60,6 +62,13 @@ pub enum HostMessage {
         /// Why, for the run report; not believed.
         #[n(0)]
         reason: String,
+    },
+    /// What vouches for the quotes that the enclave asked about.
+    #[n(5)]
+    Endorsements {
+        /// As the vendor gave them; whoever verifies the evidence judges them.
+        #[n(0)]
+        endorsements: Vec<Endorsement>,
     },
 }
 
@@ -159,6 +168,16 @@ pub enum EnclaveMessage {
         #[n(0)]
         reason: String,
     },
+    /// Asks for what vouches for its two quotes besides themselves; the answer is `Endorsements`, or `Failed`.
+    #[n(10)]
+    Endorse {
+        /// The kind of both.
+        #[n(0)]
+        kind: EvidenceKind,
+        /// The quote of the key evidence, then that of the result evidence.
+        #[cbor(n(1), with = "crate::bytes::strings")]
+        quotes: Vec<Vec<u8>>,
+    },
 }
 
 /// What an enclave is doing.
@@ -253,6 +272,15 @@ mod tests {
         assert_eq!(receive::<EnclaveMessage>(&mut stream.as_slice()).unwrap(), message);
         assert!(matches!(receive::<EnclaveMessage>(&mut &stream[..0]), Err(ChannelError::Closed)));
         assert!(receive::<EnclaveMessage>(&mut &stream[..stream.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn endorsements_round_trip() {
+        let endorsements = vec![Endorsement { kind: 1, content: vec![7; 300] }];
+        let message = HostMessage::Endorsements { endorsements };
+        let mut stream = Vec::new();
+        send(&mut stream, &message).unwrap();
+        assert_eq!(receive::<HostMessage>(&mut stream.as_slice()).unwrap(), message);
     }
 
     #[test]

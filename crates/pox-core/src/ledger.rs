@@ -39,7 +39,7 @@ pub struct TaskView {
     pub price: Amount,
     /// The bond in escrow; zero unless it is matched or approved.
     pub bond: Amount,
-    /// The phase's deadline, or that of the phase that it ended from.
+    /// The phase's deadline; zero unless it is matched or approved, for a request's is in its record.
     pub deadline: UnixTime,
     /// The running commitment.
     pub history: History,
@@ -87,7 +87,7 @@ impl Ledger {
                 self.ask(task, Ask::Prove { receipt, archive, signature: signature.to_vec() }, sent)
             }
             Call::Cancel(task) => self.ask(task, Ask::Cancel, sent),
-            Call::Expire(task) => self.ask(task, Ask::Expire, sent),
+            Call::Expire(record) => self.ask(self.task_id(&record), Ask::Expire, sent),
             Call::Withdraw => self.withdraw(sent),
         }
     }
@@ -118,7 +118,7 @@ impl Ledger {
             enclave: pairing.map_or(Address::ZERO, |pairing| pairing.enclave),
             price: if task.phase().is_end() { Amount::ZERO } else { posted.request.price },
             bond: pairing.map_or(Amount::ZERO, |pairing| pairing.offer.bond),
-            deadline: task.deadline(),
+            deadline: pairing.and(task.deadline()).unwrap_or_default(),
             history: posted.history,
         }
     }

@@ -9,6 +9,8 @@ use core::fmt;
 
 /// Most inputs that one request names; bounds the contract's loop.
 pub const MAX_INPUTS: usize = 32;
+/// Highest price: the contract keeps it beside the owner and one bit that says whether the task has ended.
+pub const MAX_PRICE: Amount = Amount((1 << 95) - 1);
 /// Longest run and longest time to approve, seconds: 30 days.
 pub const MAX_TASK_SECONDS: u32 = 2_592_000;
 /// Longest time to match or prove, seconds: 365 days.
@@ -85,7 +87,7 @@ pub struct Request {
     pub owner: Address,
     /// The only processor that may match; `None` leaves the request open.
     pub processor: Option<Address>,
-    /// Paid to the processor for a receipt whose outcome says so.
+    /// Paid to the processor for a receipt whose outcome says so; at most [`MAX_PRICE`].
     pub price: Amount,
     /// SHA-256 of the OCI image manifest.
     pub image: ImageDigest,
@@ -180,6 +182,7 @@ impl TryFrom<abi::Request> for Request {
 
     fn try_from(wire: abi::Request) -> Result<Self, BadRecord> {
         check(!wire.owner.is_zero(), 0, "owner")?;
+        check(Amount::from_abi(wire.price) <= MAX_PRICE, 2, "price")?;
         check(!wire.image.is_zero(), 3, "image")?;
         check(wire.inputs.len() <= MAX_INPUTS && !wire.inputs.contains(&B256::ZERO), 4, "inputs")?;
         check(!wire.terms.is_zero(), 5, "terms")?;
@@ -256,9 +259,10 @@ impl Offer {
         if least.is_none_or(|least| least > request.price.0) { Some(2) } else { None }
     }
 
-    /// The least price for which this offer serves a time limit, if an amount can hold it.
+    /// The least price for which this offer serves a time limit, if a request can name it.
     pub fn least_price(&self, time_limit: u32) -> Option<Amount> {
-        Amount::from_wei(self.price_per_second.0.checked_mul(u128::from(time_limit))?)
+        let price = Amount::from_wei(self.price_per_second.0.checked_mul(u128::from(time_limit))?)?;
+        (price <= MAX_PRICE).then_some(price)
     }
 }
 

@@ -149,8 +149,6 @@ pub struct Expired {
     pub posted: Posted,
     /// The phase that it ended from.
     pub from: Phase,
-    /// The deadline that passed.
-    pub deadline: UnixTime,
 }
 
 /// A task in its state.
@@ -268,15 +266,13 @@ impl Task {
         }
     }
 
-    /// The deadline of its phase; of an end, the deadline of the phase before.
-    pub fn deadline(&self) -> UnixTime {
+    /// The deadline of its phase; an end has none.
+    pub fn deadline(&self) -> Option<UnixTime> {
         match self {
-            Self::Requested(task) => task.posted.request.match_by,
-            Self::Matched(task) => task.approve_by,
-            Self::Approved(task) => task.prove_by,
-            Self::Proven(task) => task.approved.prove_by,
-            Self::Cancelled(task) => task.posted.request.match_by,
-            Self::Expired(task) => task.deadline,
+            Self::Requested(task) => Some(task.posted.request.match_by),
+            Self::Matched(task) => Some(task.approve_by),
+            Self::Approved(task) => Some(task.prove_by),
+            Self::Proven(_) | Self::Cancelled(_) | Self::Expired(_) => None,
         }
     }
 }
@@ -450,7 +446,7 @@ impl Posted {
         }
         let step = Payload::Expire.step(sent.at);
         let event = Event::Expired { task: self.id, from };
-        let task = Task::Expired(Expired { posted: self.then(&step), from, deadline });
+        let task = Task::Expired(Expired { posted: self.then(&step), from });
         Ok(Transition { task, step, credits, event })
     }
 }

@@ -1,7 +1,7 @@
 //! Other programs as judges: ganache, whose EVM isn't ours, and the clients that people use.
 //!
 //! They come from npm. `POX_NODE_MODULES` is the folder `node_modules` with `ganache`, `ethers` and
-//! `@foundry-rs/cast` in it; without it these tests can't run, and with it they never skip.
+//! `@foundry-rs/cast-linux-amd64` in it; without it these tests can't run, and with it they never skip.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
@@ -126,10 +126,9 @@ fn cast_works_unchanged() {
         // The key is public.
         let secret = hex::encode(AccountKey::faucet().dangerous_to_bytes().as_slice());
         let cast = |arguments: &[&str]| {
-            let mut command = Command::new(modules().join(".bin/cast"));
+            let mut command = Command::new(modules().join("@foundry-rs/cast-linux-amd64/bin/cast"));
             command.arg(arguments[0]).args(["--rpc-url", &server.url()]).args(&arguments[1..]);
             let output = command.env("NO_PROXY", "*").output().unwrap();
-            // The script from npm that starts it exits with 0 whatever happens.
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(
                 output.status.success() && !output.stdout.is_empty(),
@@ -216,7 +215,7 @@ fn ethers_works_unchanged() {
 fn modules() -> PathBuf {
     let folder = env::var_os("POX_NODE_MODULES").expect("POX_NODE_MODULES names a folder node_modules");
     let folder = PathBuf::from(folder);
-    for module in ["ganache", "ethers", "@foundry-rs/cast"] {
+    for module in ["ganache", "ethers", "@foundry-rs/cast-linux-amd64"] {
         assert!(folder.join(module).is_dir(), "{module} is not in POX_NODE_MODULES");
     }
     folder

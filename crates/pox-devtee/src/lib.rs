@@ -2,10 +2,17 @@
 //!
 //! Each module is one vendor: its root, what leads from it to a quote, and the collateral beside it. The production verifier
 //! judges what they sign with nothing but the root swapped, and grades it `simulated`.
+//!
+//! `tsm`, `gramine` and `nsm` stand in for the kernel interfaces that give evidence to a program: files that behave as the real
+//! ones do, errors and races included, mounted wherever a test wants them. What they sign with is a closure.
 
+mod calls;
 pub mod dcap;
+pub mod gramine;
 pub mod nitro;
+pub mod nsm;
 pub mod snp;
+pub mod tsm;
 
 use sha2::{Digest, Sha256};
 

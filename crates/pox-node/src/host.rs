@@ -3,8 +3,11 @@
 //! The thread fetches and stores what the enclave asks for, within the node's [`Access`] policy: locations come from an
 //! owner. It sees sealed bytes and public image blobs only.
 
+use crate::endorser::Endorser;
 use crate::runtime::Runtime;
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, MAX_CHUNK_BYTES, Stage, receive, send};
+use pox_core::endorsement::{Endorsement, fitting};
+use pox_core::evidence::EvidenceKind;
 use pox_core::{Address, TaskId};
 use pox_store::image::{Digest, Image, ImageSource};
 use pox_store::{Access, Location, Name, PutMode, Range, Store};
@@ -12,6 +15,7 @@ use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -29,6 +33,8 @@ pub enum Report {
     SecretRefused(String),
     /// What it does now.
     Progress(Stage),
+    /// There is nothing to archive beside its evidence.
+    NotEndorsed(String),
     /// It signed its receipt.
     Finished {
         /// The receipt, ABI-encoded.
@@ -60,6 +66,7 @@ impl Enclave {
         task: TaskId,
         boot: HostMessage,
         storage: Storage,
+        endorser: Arc<dyn Endorser>,
         reports: Sender<(TaskId, Report)>,
     ) -> io::Result<Self> {
         let mut child = runtime.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -68,8 +75,8 @@ impl Enclave {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let (secrets, inbox) = channel();
-        let session =
-            Session { input, output: BufReader::new(output), inbox, storage, images: HashMap::new() };
+        let output = BufReader::new(output);
+        let session = Session { input, output, inbox, storage, endorser, images: HashMap::new() };
         let thread = std::thread::Builder::new().name(format!("enclave {task}")).spawn(move || {
             let tell = |report| reports.send((task, report)).is_ok();
             let end = session.serve(&boot, &tell);
@@ -115,6 +122,7 @@ struct Session {
     output: BufReader<ChildStdout>,
     inbox: Receiver<Vec<u8>>,
     storage: Storage,
+    endorser: Arc<dyn Endorser>,
     images: HashMap<String, Image>,
 }
 
@@ -143,6 +151,13 @@ impl Session {
                     self.answer(opened, most)?;
                 }
                 EnclaveMessage::Put { location, name } => self.take(&location, &name)?,
+                EnclaveMessage::Endorse { kind, quotes } => match self.endorse(kind, &quotes) {
+                    Ok(endorsements) => self.say(&HostMessage::Endorsements { endorsements })?,
+                    Err(reason) => {
+                        tell(Report::NotEndorsed(reason.clone()));
+                        self.fail(reason)?;
+                    }
+                },
                 EnclaveMessage::Finished { receipt, signature, archive } => {
                     tell(Report::Finished { receipt, signature, archive });
                     return Ok(());
@@ -190,6 +205,11 @@ impl Session {
     fn fail(&mut self, mut reason: String) -> Result<(), ChannelError> {
         reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
         self.say(&HostMessage::Failed { reason })
+    }
+
+    fn endorse(&self, kind: EvidenceKind, quotes: &[Vec<u8>]) -> Result<Vec<Endorsement>, String> {
+        // What an archive has no room for would not fit into a message either.
+        self.endorser.endorse(kind, quotes).map(|endorsements| fitting(endorsements, kind))
     }
 
     fn blob(&mut self, image: &str, digest: &str) -> Result<Box<dyn Read>, String> {

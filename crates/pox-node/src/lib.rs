@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod endorsements;
+mod endorser;
 pub mod host;
 mod journal;
 mod objects;
@@ -12,6 +13,7 @@ pub mod owner;
 mod runtime;
 pub mod service;
 
+pub use endorser::{Endorser, NoEndorsements};
 pub use journal::{Journal, JournalError};
 pub use objects::StoreSource;
 pub use runtime::Runtime;

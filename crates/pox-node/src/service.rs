@@ -1,6 +1,7 @@
 //! The processor's service: drives `pox_core::role::processor`, which decides, and does what it asks for.
 
 use crate::clock::{head, now, sighting};
+use crate::endorser::Endorser;
 use crate::host::{Enclave, Report, Storage};
 use crate::journal::{Journal, JournalError};
 use crate::runtime::Runtime;
@@ -13,6 +14,7 @@ use pox_core::role::processor::{Action, EnclaveFact, Ending, Fact, Policy, Proce
 use pox_core::signature::Signature;
 use pox_core::{Address, B256, Offer, Request, TaskId, keccak256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ pub struct Equipment {
     pub runtime: Runtime,
     /// What enclaves may reach.
     pub storage: Storage,
+    /// Gets what vouches for their evidence.
+    pub endorser: Arc<dyn Endorser>,
     /// What must survive a crash.
     pub journal: Journal,
     /// How long transactions are waited for.
@@ -188,6 +192,13 @@ impl Service {
                 watch(Some(task), Note::Stage(stage));
                 return Ok(());
             }
+            Report::NotEndorsed(reason) => {
+                watch(
+                    Some(task),
+                    Note::Trouble(format!("the evidence is archived without endorsements: {reason}")),
+                );
+                return Ok(());
+            }
             Report::Finished { receipt, signature, archive } => match proof(&receipt, &signature, &archive) {
                 Some(proof) => {
                     self.equipment.journal.keep_archive(task, &archive)?;
@@ -260,8 +271,8 @@ impl Service {
                 let draft = self.equipment.contract.prove(&proof.receipt, proof.archive, &proof.signature);
                 self.send("prove", task, &draft, |view| view.phase >= Phase::Proven, watch)
             }
-            Action::SendExpire { task, .. } => {
-                let draft = self.equipment.contract.expire(task);
+            Action::SendExpire { task, request, .. } => {
+                let draft = self.equipment.contract.expire(&request);
                 self.send("expire", task, &draft, |view| view.phase >= Phase::Proven, watch)
             }
             Action::Shutdown(task) => {
@@ -293,8 +304,9 @@ impl Service {
             block_hash: recent.hash,
             processor: self.equipment.outbox.address(),
         };
-        let (runtime, storage) = (&self.equipment.runtime, self.equipment.storage.clone());
-        match Enclave::launch(runtime, task, boot, storage, self.reports.0.clone()) {
+        let Equipment { runtime, storage, endorser, .. } = &self.equipment;
+        let (storage, endorser) = (storage.clone(), Arc::clone(endorser));
+        match Enclave::launch(runtime, task, boot, storage, endorser, self.reports.0.clone()) {
             Ok(enclave) => {
                 watch(Some(task), Note::Booting);
                 self.enclaves.insert(task, Launched { enclave, evidence: Vec::new(), delivered: None });

@@ -66,12 +66,31 @@ impl Verdict {
         Self {
             grade,
             required,
-            meets: grade >= required && today.as_ref().is_none_or(|today| today.grade >= required),
+            meets: meets(grade, today.as_ref(), required),
             components,
             today,
             rejection: None,
             facts: Some(Box::new(facts)),
             not_claimed: NOT_CLAIMED,
         }
+    }
+}
+
+/// What was asked for has to hold: of when it ran, and of today where today was asked for.
+fn meets(grade: Grade, today: Option<&Component>, required: Grade) -> bool {
+    grade >= required && today.is_none_or(|today| today.grade >= required)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_falls_short_today_does_not_meet_what_was_asked_of_today() {
+        let today = |grade| Component { name: "today", grade, reasons: Vec::new() };
+        assert!(meets(Grade::Hardware, None, Grade::Hardware));
+        assert!(meets(Grade::Hardware, Some(&today(Grade::Hardware)), Grade::Hardware));
+        assert!(!meets(Grade::Hardware, Some(&today(Grade::HardwareTcbOutdated)), Grade::Hardware));
+        assert!(!meets(Grade::Asserted, Some(&today(Grade::Hardware)), Grade::Simulated));
     }
 }

@@ -1,5 +1,7 @@
 //! What a policy says of hardware, key by key, and which key it is that refuses.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use alloy_primitives::B256;
 use pox_core::UnixTime;
 use pox_core::evidence::EvidenceKind;

@@ -3,7 +3,8 @@
 mod support;
 
 use pox_core::UnixTime;
-use pox_verify::{Grade, Verdict, verify};
+use pox_core::endorsement::{Endorsement, EndorsementKind};
+use pox_verify::{Anchors, Fresh, Grade, Verdict, verify};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use support::cases::{Case, Expected, all};
@@ -100,4 +101,33 @@ fn a_clock_behind_the_chain_is_said_and_no_rejection() {
     assert!(verdict.meets);
     let chain = verdict.components.iter().find(|component| component.name == "chain").unwrap();
     assert!(chain.reasons.iter().any(|reason| reason.code() == "ahead-of-clock"), "{chain:?}");
+}
+
+/// Sizes of a real TD quote and of the largest recorded collateral, in a proof of the usual parts.
+#[test]
+fn a_proof_with_tdx_evidence_and_collateral_has_at_most_40_kb() {
+    let mut draft = Draft::default();
+    draft.key.quoted = |evidence| evidence.quote = vec![1; 5006];
+    draft.result.quoted = |evidence| evidence.quote = vec![2; 5006];
+    draft.archive = |archive| {
+        archive.endorsements = vec![Endorsement::new(EndorsementKind::DcapCollateral, vec![3; 14 * 1024])];
+    };
+    let file = draft.build().to_bytes();
+    assert!(file.len() <= 40_000, "{} bytes", file.len());
+    let verdict = verify(&file, &anchors(), Grade::Simulated, NOW);
+    assert_eq!(
+        verdict.rejection.unwrap().code(),
+        "evidence-invalid",
+        "well-formed, and no simulated evidence"
+    );
+}
+
+#[test]
+fn what_is_known_today_stands_beside_the_grade_and_counts_where_it_was_asked_for() {
+    let file = Draft::default().build().to_bytes();
+    let asked = Anchors { fresh: Some(Fresh::default()), ..anchors() };
+    let verdict = verify(&file, &asked, Grade::Simulated, NOW);
+    let today = verdict.today.as_ref().unwrap();
+    assert_eq!((today.name, today.grade, verdict.meets), ("today", Grade::Simulated, true));
+    assert!(verify(&file, &anchors(), Grade::Simulated, NOW).today.is_none());
 }

@@ -1,5 +1,9 @@
 //! The page of a verdict, for people. It says nothing that the verdict does not say.
 
+mod evidence;
+
+pub(crate) use evidence::evidence;
+
 use jiff::Timestamp;
 use pox_core::history::At;
 use pox_core::{Amount, UnixTime};

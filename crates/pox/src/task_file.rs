@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Largest task file: a page of text, not a program.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
+const MAX_FILE_BYTES: usize = 64 * 1024;
 
 /// What the owner wants run.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -115,17 +115,11 @@ impl TaskFile {
     /// It can't be read, or is not what the documentation says.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
-        let size = std::fs::metadata(path)
-            .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?
-            .len();
-        if size > MAX_FILE_BYTES {
-            return Err(Failure::usage(format!(
-                "{shown} has {size} bytes, at most {MAX_FILE_BYTES} are allowed"
-            )));
-        }
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
-        let mut file: Self = serde_saphyr::from_str(&text)
+        let bytes = crate::locate::read_bounded(path, MAX_FILE_BYTES)?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| Failure::usage(format!("{shown} is not a text file")))
+            .hint("docs/task.md describes every key")?;
+        let mut file: Self = serde_saphyr::from_str(text)
             .map_err(|error| Failure::usage(format!("{shown} is not a task file: {error}")))
             .hint("docs/task.md describes every key")?;
         let base = path.parent().unwrap_or(Path::new("."));

@@ -3,10 +3,10 @@
 use crate::support::{self, cases};
 use alloy_primitives::{Address, B256, Bytes, LogData, U256};
 use pox_core::channel::{EnclaveMessage, HostMessage, Stage, send};
-use pox_core::evidence::Evidence;
+use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::{MAGIC, Proof};
-use pox_core::receipt::Archive;
+use pox_core::receipt::{Archive, Endorsement};
 use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret, Terms};
 use pox_core::{
     Amount, Call, Domain, Event, OfferId, Phase, Refusal, Request, TaskId, UnixTime, to_canonical,
@@ -45,7 +45,9 @@ pub(crate) fn headers() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn policies() -> Vec<Vec<u8>> {
-    vec![proof().policy, br#"{"version":1,"measurements":["0xAB"]}"#.to_vec()]
+    let rich = br#"{"version":1,"releases":["a"],"tcb":["out-of-date"],"allowed_advisories":["INTEL-SA-1"],
+        "minimum_snp_tcb":{"turin":{"fmc":1}},"platforms":["chip-id:0x01"],"allow_milan":true}"#;
+    vec![proof().policy, br#"{"version":1,"measurements":["0xAB"]}"#.to_vec(), rich.to_vec()]
 }
 
 pub(crate) fn evidences() -> Vec<Vec<u8>> {
@@ -136,7 +138,7 @@ pub(crate) fn calls() -> Vec<Vec<u8>> {
             enclave,
             evidence: proof.matched.evidence.clone().into(),
         },
-        Call::Reject { record: request, reason: 1 },
+        Call::Reject { record: request.clone(), reason: 1 },
         Call::Approve { task: task(), enclave, secret: Bytes::from_static(b"signed and sealed") },
         Call::Prove {
             receipt,
@@ -144,7 +146,7 @@ pub(crate) fn calls() -> Vec<Vec<u8>> {
             signature: Bytes::from(vec![1; 65]),
         },
         Call::Cancel(task()),
-        Call::Expire(task()),
+        Call::Expire(request),
         Call::Withdraw,
     ];
     calls.iter().map(Call::to_calldata).collect()
@@ -211,6 +213,7 @@ pub(crate) fn host_messages() -> Vec<Vec<u8>> {
         HostMessage::Chunk { bytes: vec![0; 300] },
         HostMessage::Done,
         HostMessage::Failed { reason: "not found".into() },
+        HostMessage::Endorsements { endorsements: vec![Endorsement { kind: 1, content: vec![3; 50] }] },
     ];
     let frames = messages.map(|message| {
         let mut frame = Vec::new();
@@ -238,6 +241,7 @@ pub(crate) fn enclave_messages() -> Vec<Vec<u8>> {
             archive: proof.proven.archive,
         },
         EnclaveMessage::BootFailed { reason: "malformed request".into() },
+        EnclaveMessage::Endorse { kind: EvidenceKind::Tdx, quotes: vec![vec![4; 30], vec![5; 30]] },
     ];
     let frames = messages.map(|message| {
         let mut frame = Vec::new();

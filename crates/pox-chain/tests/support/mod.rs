@@ -70,7 +70,7 @@ impl Node {
 
     /// anvil from npm, with bloxberg's chain id.
     pub fn anvil(hardfork: &str, extra: &[&str]) -> Self {
-        let program = format!("{}/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil", modules());
+        let program = format!("{}/@foundry-rs/anvil-linux-amd64/bin/anvil", modules());
         let mut command = Command::new(program);
         command.args(["--hardfork", hardfork, "--chain-id", "8995", "--silent"]).args(extra);
         Self::process(command, "--port")
@@ -80,7 +80,7 @@ impl Node {
     pub fn ganache() -> Self {
         let mut command = Command::new("node");
         command
-            .arg(format!("{}/node_modules/ganache/dist/node/cli.js", modules()))
+            .arg(format!("{}/ganache/dist/node/cli.js", modules()))
             .args(["--hardfork", "istanbul", "--chain.chainId", "8995", "--logging.quiet"])
             .args(["--wallet.mnemonic", "test test test test test test test test test test test junk"]);
         Self::process(command, "--server.port")
@@ -145,7 +145,7 @@ impl Node {
 }
 
 fn modules() -> String {
-    std::env::var("POX_NODE_MODULES").expect("POX_NODE_MODULES names a folder with node_modules")
+    std::env::var("POX_NODE_MODULES").expect("POX_NODE_MODULES names a node_modules folder")
 }
 
 pub fn patience() -> Patience {

@@ -169,7 +169,8 @@ impl Job {
                 Some(Action::SendMatch { task, request, offer, enclave: *enclave })
             }
             (_, Standing::Matched(seat)) if late && self.is_ours(&seat, context) => {
-                Some(Action::SendExpire { task, from: Phase::Matched })
+                let request = Box::new(self.request.clone());
+                Some(Action::SendExpire { task, request, from: Phase::Matched })
             }
             (Stage::Armed { .. }, Standing::Approved { seat, place })
                 if !late && self.is_ours(&seat, context) =>

@@ -128,6 +128,8 @@ pub enum Action {
     SendExpire {
         /// The task.
         task: TaskId,
+        /// Its request.
+        request: Box<Request>,
         /// The phase that it is in.
         from: Phase,
     },

@@ -1,6 +1,7 @@
 //! Calls that are nearly right: each is built to succeed in the ledger's state, and then often spoiled in one place.
 
 use crate::common::{Dice, account, key, offer, request};
+use crate::evm::FUNDS;
 use alloy_primitives::{Address, B256, U256, Uint};
 use pox_core::history::At;
 use pox_core::ledger::Ledger;
@@ -98,14 +99,16 @@ impl Generator {
             self.spoil_request(&mut record);
         }
         self.requests.push(record.clone());
-        (record.owner, U256::from(record.price), Call::Request(record))
+        // Nobody has the highest price; without it, the bound and then the value are what is refused.
+        let value = Some(U256::from(record.price)).filter(|price| *price <= U256::from(FUNDS));
+        (record.owner, value.unwrap_or_default(), Call::Request(record))
     }
 
     /// Puts one field just outside its bound, or just inside.
     fn spoil_request(&mut self, record: &mut abi::Request) {
         let (now, beyond) = (self.at.time.0, self.dice.below(2));
         let over = beyond as u32;
-        match self.dice.below(16) {
+        match self.dice.below(17) {
             0 => record.image = B256::ZERO,
             1 => record.inputs = vec![self.dice.word(); 32 + beyond as usize],
             2 => record.inputs.push(B256::ZERO),
@@ -124,6 +127,7 @@ impl Generator {
             12 => record.matchBy = now + 31_536_000 + beyond,
             13 => record.approveWithin = [0, 2_592_000, 2_592_001][self.dice.below(3) as usize],
             14 => record.proveWithin = record.timeLimit.saturating_sub(over),
+            15 => record.price = Uint::from((1u128 << 95) - 1 + u128::from(beyond)),
             _ => record.proveWithin = 31_536_000 + over,
         }
     }
@@ -261,15 +265,19 @@ impl Generator {
 
     fn expire(&mut self, ledger: &Ledger) -> Draft {
         let phase = [Phase::Requested, Phase::Matched, Phase::Approved][self.dice.below(3) as usize];
-        let (_, task) = self.any_task(ledger, phase);
-        if let Some(known) = ledger.task(task) {
+        let (mut record, task) = self.any_task(ledger, phase);
+        if let Some(deadline) = ledger.task(task).and_then(Task::deadline) {
             // On the deadline, right after it, or wherever the time is.
-            let jump = (known.deadline().0 + self.dice.below(2)).saturating_sub(self.at.time.0);
+            let jump = (deadline.0 + self.dice.below(2)).saturating_sub(self.at.time.0);
             if jump < 1_000 && self.dice.percent(50) {
                 self.at.time.0 += jump;
             }
         }
-        (self.anyone(), U256::ZERO, Call::Expire(task))
+        if self.dice.percent(3) {
+            // A deadline that is not the task's.
+            record.matchBy = self.at.time.0 - 1;
+        }
+        (self.anyone(), U256::ZERO, Call::Expire(record))
     }
 
     fn any_task(&mut self, ledger: &Ledger, preferred: Phase) -> (abi::Request, TaskId) {

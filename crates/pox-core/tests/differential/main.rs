@@ -93,16 +93,25 @@ impl Both {
     fn compare_task(&mut self, id: TaskId, context: &str) {
         let (ours, theirs) = (self.ledger.view(id), self.evm.task(id));
         assert_eq!(as_wire(&ours), theirs, "{context}");
-        let prove_within = self.ledger.task(id).map_or(0, |task| task.posted().request.prove_within);
-        let address = |account: Address| U256::from_be_slice(account.as_slice());
-        let head = (U256::from(prove_within) << 208)
-            | (U256::from(ours.deadline.0) << 168)
-            | (U256::from(ours.phase as u8) << 160)
-            | address(ours.owner);
-        let reward = (U256::from(ours.price.wei()) << 160) | address(ours.processor);
-        let pledge = (U256::from(ours.bond.wei()) << 160) | address(ours.enclave);
-        let words = [head, reward, pledge, U256::from_be_bytes(*ours.history.as_bytes())];
+        let words = self.words(id, &ours);
         assert_eq!(self.evm.task_words(id), words, "storage layout of spec §5.3: {context}");
+    }
+
+    fn words(&self, id: TaskId, view: &TaskView) -> [U256; 4] {
+        let address = |account: Address| U256::from_be_slice(account.as_slice());
+        let mut escrow = (U256::from(view.price.wei()) << 160) | address(view.owner);
+        if view.phase.is_end() {
+            escrow |= (U256::from(1) << 255) | (U256::from(view.phase as u8) << 160);
+        }
+        let (mut run, mut pledge) = (U256::ZERO, U256::ZERO);
+        if let Some(task) = self.ledger.task(id).filter(|task| task.pairing().is_some()) {
+            run = (U256::from(task.posted().request.prove_within) << 208)
+                | (U256::from(view.deadline.0) << 168)
+                | (U256::from(view.phase as u8) << 160)
+                | address(view.processor);
+            pledge = (U256::from(view.bond.wei()) << 160) | address(view.enclave);
+        }
+        [escrow, run, pledge, U256::from_be_bytes(*view.history.as_bytes())]
     }
 
     fn compare_everything(&mut self, generator: &Generator, seed: u64) {
@@ -130,10 +139,11 @@ impl Both {
 /// The tasks whose storage a call can change.
 fn touched(call: &Call, ledger: &Ledger) -> Vec<TaskId> {
     match call {
-        Call::Request(record) | Call::MatchTask { record, .. } | Call::Reject { record, .. } => {
-            vec![TaskId(ledger.domain().digest(record))]
-        }
-        Call::Approve { task, .. } | Call::Cancel(task) | Call::Expire(task) => vec![*task],
+        Call::Request(record)
+        | Call::MatchTask { record, .. }
+        | Call::Reject { record, .. }
+        | Call::Expire(record) => vec![TaskId(ledger.domain().digest(record))],
+        Call::Approve { task, .. } | Call::Cancel(task) => vec![*task],
         Call::Prove { receipt, .. } => vec![TaskId(receipt.task)],
         Call::Offer(_) | Call::WithdrawOffer(_) | Call::Withdraw => Vec::new(),
     }
@@ -201,7 +211,7 @@ fn assert_covered(coverage: &Coverage) {
     let phases = [Phase::Requested, Phase::Matched, Phase::Approved];
     needed.extend(phases.map(|phase| format!("Expired from {phase:?}")));
     needed.extend(Phase::ALL.map(|phase| format!("{:?}", Refusal::WrongPhase(phase))));
-    let request = [3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+    let request = [2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     needed.extend(request.map(|field| format!("{:?}", Refusal::BadRecord(field))));
     needed.push(format!("{:?}", Refusal::BadRecord(1)));
     needed.extend([2, 8, 9, 10, 11, 12].map(|field| format!("{:?}", Refusal::DoesNotFit(field))));

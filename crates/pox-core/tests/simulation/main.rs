@@ -175,11 +175,11 @@ fn attack(attacker: Address, chain: &mut Chain, dice: &mut Dice) {
 
 /// Ends what only its owner would end, for owners that are gone. A matched task is left to its processor, who wants its bond.
 fn sweep(passer_by: Address, now: u64, chain: &mut Chain, dice: &mut Dice) {
-    let late = |task: &&Task| now > task.deadline().0 + 500 && task.phase() != Phase::Matched;
-    let tasks = chain.ledger().tasks().filter(late).filter(|task| !task.phase().is_end());
-    let tasks: Vec<_> = tasks.map(|task| task.posted().id).collect();
-    for task in tasks {
-        chain.send(passer_by, U256::ZERO, Call::Expire(task), 0, dice);
+    let late = |task: &&Task| task.deadline().is_some_and(|deadline| now > deadline.0 + 500);
+    let tasks = chain.ledger().tasks().filter(late).filter(|task| task.phase() != Phase::Matched);
+    let requests: Vec<_> = tasks.map(|task| task.posted().request.to_abi()).collect();
+    for request in requests {
+        chain.send(passer_by, U256::ZERO, Call::Expire(request), 0, dice);
     }
 }
 

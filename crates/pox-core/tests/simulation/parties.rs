@@ -188,7 +188,7 @@ impl OwnerNode {
                 Call::Reject { record: machine.request().to_abi(), reason }
             }
             owner::Action::SendCancel => Call::Cancel(task),
-            owner::Action::SendExpire(_) => Call::Expire(task),
+            owner::Action::SendExpire(_) => Call::Expire(machine.request().to_abi()),
             owner::Action::FetchResults { results, .. } => {
                 let failed = world.dice.percent(world.faults.lost) || self.manner == OwnerManner::Careless;
                 let fetch = if failed { owner::Fetch::Failed } else { owner::Fetch::Had };
@@ -364,8 +364,8 @@ impl ProcessorNode {
                 let call = Call::Prove { receipt: receipt.to_abi(), archive, signature };
                 world.send(self.account, U256::ZERO, call);
             }
-            processor::Action::SendExpire { task, .. } => {
-                world.send(self.account, U256::ZERO, Call::Expire(task))
+            processor::Action::SendExpire { request, .. } => {
+                world.send(self.account, U256::ZERO, Call::Expire(request.to_abi()))
             }
             processor::Action::Shutdown(task) => drop(self.enclaves.remove(&task)),
             processor::Action::Report { ending, .. } => {

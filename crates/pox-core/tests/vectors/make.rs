@@ -66,7 +66,7 @@ impl Maker {
         vary("free", |record| record.price = Uint::ZERO);
         vary("no-metadata", |record| record.metadata = B256::ZERO);
         vary("highest-numbers", |record| {
-            record.price = Uint::MAX;
+            record.price = Uint::from((1u128 << 95) - 1);
             record.kinds = u16::MAX;
             record.cpuMillis = u32::MAX;
             record.memoryMib = u32::MAX;
@@ -99,6 +99,7 @@ impl Maker {
             self.add("request-invalid", name, case);
         };
         invalid("owner-zero", 0, &|record| record.owner = Address::ZERO);
+        invalid("price-too-high", 2, &|record| record.price = Uint::from(1u128 << 95));
         invalid("image-zero", 3, &|record| record.image = B256::ZERO);
         invalid("too-many-inputs", 4, &|record| record.inputs = vec![word; 33]);
         invalid("input-zero", 4, &|record| record.inputs[1] = B256::ZERO);

@@ -135,7 +135,9 @@ impl Vendor {
     /// The certificate of a key that signs reports.
     pub fn vek_certificate(&self, template: &VekCertificate) -> Vec<u8> {
         let key = self.report_key(template.signer, &template.chip, template.tcb);
-        let key = p384::PublicKey::from(key.verifying_key()).to_public_key_der().expect("a point of P-384 has a DER form");
+        let key = p384::PublicKey::from(key.verifying_key())
+            .to_public_key_der()
+            .expect("a point of P-384 has a DER form");
         let tbs = TbsCertificate {
             version: Version::V3,
             serial_number: serial(&template.serial),

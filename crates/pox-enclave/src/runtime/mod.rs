@@ -11,13 +11,17 @@ mod stop;
 mod work;
 mod workspace;
 
-pub use attest::{Attester, Simulated};
+pub use attest::{
+    AttestError, Attester, Expect, Gramine, Interfaces, Nsm, NsmError, Patience, Quote, Simulated, TASK_PCR,
+    Tsm, attester, certificates,
+};
 pub use outside::Outside;
 pub use workspace::Workspace;
 
 use keys::account_key;
 use pox_core::Request;
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage};
+use pox_core::endorsement::Endorsement;
 use pox_core::receipt::RunReport;
 use pox_core::role::enclave::{Launch, Opened, Ready, Released, Signed, Unsigned};
 use pox_core::secret::MAX_SECRET_BYTES;
@@ -38,14 +42,12 @@ pub enum RuntimeError {
     /// The host's first message names no task that can be served.
     #[error("no task to serve: {0}")]
     Boot(String),
-    /// The attester gives no evidence, or the machine no randomness.
-    #[error("{what}: {source}")]
-    Machine {
-        /// What failed.
-        what: &'static str,
-        /// How.
-        source: io::Error,
-    },
+    /// The attester gives no evidence.
+    #[error("no evidence: {0}")]
+    Evidence(#[from] AttestError),
+    /// The machine gives no randomness.
+    #[error("no randomness: {0}")]
+    Randomness(#[source] io::Error),
 }
 
 /// Serves the one task that the host names, and wipes everything that it learned.
@@ -57,7 +59,7 @@ pub fn serve<R: Read, W: Write>(
     mut outside: Outside<R, W>,
     workspace: &Workspace,
 ) -> Result<(), RuntimeError> {
-    let (ready, request, identity) = match boot(attester, outside.hear()?) {
+    let Booted { ready, request, identity, quote } = match boot(attester, outside.hear()?) {
         Ok(booted) => booted,
         Err(error) => {
             outside.say(&EnclaveMessage::BootFailed { reason: error.to_string() })?;
@@ -67,7 +69,7 @@ pub fn serve<R: Read, W: Write>(
     outside.say(&EnclaveMessage::Ready { enclave: ready.account(), evidence: ready.evidence().to_vec() })?;
     let released = await_secret(ready, &mut outside)?;
     let (unsigned, results_at) = run(released, &request, &identity, &mut outside, workspace)?;
-    let signed = sign(attester, unsigned)?;
+    let signed = sign(attester, unsigned, quote, &mut outside)?;
     if let Some(location) = results_at {
         // The host keeps the archive too; a storage that fails here costs nothing but this copy.
         let _ = outside.sink(&location).store(ARCHIVE_NAME, &signed.archive);
@@ -77,19 +79,39 @@ pub fn serve<R: Read, W: Write>(
     Ok(outside.say(&EnclaveMessage::Finished { receipt, signature, archive })?)
 }
 
-fn boot(attester: &dyn Attester, message: HostMessage) -> Result<(Ready, Request, Identity), RuntimeError> {
+/// Tells the host that there is no attester, and so no enclave.
+///
+/// # Errors
+/// The host went away.
+pub fn refuse<R: Read, W: Write>(
+    mut outside: Outside<R, W>,
+    error: &AttestError,
+) -> Result<(), RuntimeError> {
+    Ok(outside.say(&EnclaveMessage::BootFailed { reason: error.to_string() })?)
+}
+
+/// A launch that waits for its secret.
+struct Booted {
+    ready: Ready,
+    request: Request,
+    identity: Identity,
+    /// That of the key evidence.
+    quote: Quote,
+}
+
+fn boot(attester: &dyn Attester, message: HostMessage) -> Result<Booted, RuntimeError> {
     let HostMessage::Boot { domain, request, block_number, block_hash, processor } = message else {
         return Err(RuntimeError::Boot("the first message is not boot".into()));
     };
     let request = Request::parse(&request).map_err(|error| RuntimeError::Boot(error.to_string()))?;
-    let no_randomness = |source| RuntimeError::Machine { what: "no randomness", source };
     let identity = Identity::generate(IdentityKind::Hybrid, &mut OsRandom);
-    let identity = identity.map_err(|error| no_randomness(io::Error::other(error)))?;
+    let identity = identity.map_err(|error| RuntimeError::Randomness(io::Error::other(error)))?;
     let recipient = identity.recipient().map(|recipient| recipient.public_key()).unwrap_or_default();
-    let key = account_key().map_err(no_randomness)?;
+    let key = account_key().map_err(RuntimeError::Randomness)?;
     let launch = Launch::new(domain, request.clone(), processor, key, recipient, block_number, block_hash);
-    let quote = quote(attester, &launch.claims().report_data())?;
-    Ok((launch.attested(attester.kind(), quote), request, identity))
+    attester.bind(launch.claims().task)?;
+    let quote = attester.quote(&launch.claims().report_data())?;
+    Ok(Booted { ready: launch.attested(quote.kind, quote.quote.clone()), request, identity, quote })
 }
 
 /// Waits for a secret that the owner signed for this task and this enclave; refuses all others.
@@ -138,11 +160,20 @@ fn run<R: Read, W: Write>(
     }
 }
 
-fn sign(attester: &dyn Attester, unsigned: Unsigned) -> Result<Signed, RuntimeError> {
-    let quote = quote(attester, &unsigned.claims().report_data())?;
-    Ok(unsigned.attested(attester.kind(), quote, Vec::new()))
-}
-
-fn quote(attester: &dyn Attester, report_data: &[u8; 64]) -> Result<Vec<u8>, RuntimeError> {
-    attester.quote(report_data).map_err(|source| RuntimeError::Machine { what: "no evidence", source })
+/// Has the result evidence made, takes along what vouches for both, and signs.
+fn sign<R: Read, W: Write>(
+    attester: &dyn Attester,
+    unsigned: Unsigned,
+    key: Quote,
+    outside: &mut Outside<R, W>,
+) -> Result<Signed, RuntimeError> {
+    let result = attester.quote(&unsigned.claims().report_data())?;
+    let kind = result.kind;
+    let asked = if kind.is_simulated() {
+        Vec::new()
+    } else {
+        outside.endorsements(kind, [&key.quote, &result.quote])?
+    };
+    let given: Vec<Endorsement> = [key.endorsements, result.endorsements, asked].concat();
+    Ok(unsigned.attested(kind, result.quote, given))
 }

@@ -2,6 +2,8 @@
 
 use crate::image::{Blobs, Digest};
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, MAX_CHUNK_BYTES, Stage, receive, send};
+use pox_core::endorsement::Endorsement;
+use pox_core::evidence::EvidenceKind;
 use pox_seal::dataset::{ObjectName, ObjectSink, ObjectSource};
 use std::io::{self, Read, Write};
 
@@ -38,6 +40,20 @@ impl<R: Read, W: Write> Outside<R, W> {
 
     pub(crate) fn progress(&mut self, stage: Stage) -> Result<(), ChannelError> {
         self.say(&EnclaveMessage::Progress { stage })
+    }
+
+    /// What the host has to vouch for two quotes of one kind; nothing, if it says that it has nothing.
+    pub(crate) fn endorsements(
+        &mut self,
+        kind: EvidenceKind,
+        quotes: [&[u8]; 2],
+    ) -> Result<Vec<Endorsement>, ChannelError> {
+        self.say(&EnclaveMessage::Endorse { kind, quotes: quotes.map(<[u8]>::to_vec).to_vec() })?;
+        match self.hear()? {
+            HostMessage::Endorsements { endorsements } => Ok(endorsements),
+            HostMessage::Failed { .. } => Ok(Vec::new()),
+            _ => Err(ChannelError::Unexpected("not endorsements")),
+        }
     }
 
     /// Starts to read an object of a folder.

@@ -146,6 +146,13 @@ pub(crate) fn new_mount_namespace() -> Result<(), Errno> {
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
 }
 
+/// Leaves user and mount namespace for new ones; until its ids are mapped, this process is nobody there.
+pub(crate) fn new_user_and_mount_namespaces() -> Result<(), Errno> {
+    // SAFETY: only sharing of descriptors and memory between threads makes this call unsafe; neither
+    // namespace has a part in it, and the kernel refuses a process with more than one thread.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) }
+}
+
 /// Leaves the control group namespace for one that begins at the current group.
 pub(super) fn new_cgroup_namespace() -> Result<(), Errno> {
     // SAFETY: only sharing of descriptors and memory between threads makes this call unsafe; a control

@@ -1,6 +1,7 @@
 //! Runs real programs in the sandbox, which try to break out of it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod devices;
 mod ends;
 mod escapes;
 mod faults;

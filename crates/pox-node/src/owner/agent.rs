@@ -219,7 +219,9 @@ impl<'a> Tended<'a> {
                 self.send_once("reject", &contract.reject(self.owner.request(), reason), desk)
             }
             Action::SendCancel => self.send("cancel", &contract.cancel(task), Phase::Cancelled, desk),
-            Action::SendExpire(_) => self.send("expire", &contract.expire(task), Phase::Expired, desk),
+            Action::SendExpire(_) => {
+                self.send("expire", &contract.expire(self.owner.request()), Phase::Expired, desk)
+            }
             Action::FetchResults { results, archive } => self.fetch(results, archive, desk),
             Action::Finish(_) => Ok(()),
         }

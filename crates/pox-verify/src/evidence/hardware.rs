@@ -2,7 +2,9 @@
 
 use super::launch::{Launch, LaunchBinding, PlatformId, PlatformTrait, TcbStatus, Window};
 use super::roots::{RootStanding, VendorRoots};
-use super::{Assessment, Context, EvidenceClaims, EvidenceRejection, Fault, Standing, VendorRejection};
+use super::{
+    Assessment, Context, EvidenceClaims, EvidenceRejection, Fault, Standing, VendorRejection, vendors,
+};
 use crate::anchors::Fresh;
 use crate::grade::Grade;
 use crate::reason::Reason;
@@ -23,14 +25,13 @@ pub struct Hardware {
 
 /// What a vendor's verifier judges by.
 #[derive(Clone, Copy)]
-#[allow(dead_code, reason = "for the vendors' verifiers, which are not in this version")]
-struct Basis<'a> {
-    endorsements: &'a [Endorsement],
-    roots: &'a VendorRoots,
+pub(super) struct Basis<'a> {
+    pub(super) endorsements: &'a [Endorsement],
+    pub(super) roots: &'a VendorRoots,
     /// When the endorsements must be in force.
-    at: UnixTime,
+    pub(super) at: UnixTime,
     /// When the quote can have been made, for kinds that state it.
-    made: Window,
+    pub(super) made: Window,
 }
 
 /// Asks the verifier of the kind's vendor, and weighs what it says.
@@ -38,12 +39,7 @@ pub(super) fn verify(
     evidence: &Evidence,
     context: &Context<'_>,
 ) -> Result<EvidenceClaims, EvidenceRejection> {
-    weigh(evidence, context, &by_vendor)
-}
-
-/// The one place where each kind has its verifier.
-fn by_vendor(evidence: &Evidence, _basis: &Basis<'_>) -> Result<Launch, EvidenceRejection> {
-    Err(EvidenceRejection::UnsupportedKind(evidence.kind))
+    weigh(evidence, context, &|evidence, basis| vendors::appraise(evidence.kind, &evidence.quote, basis))
 }
 
 /// A vendor's verifier: what launch a quote vouches for, or why it doesn't.

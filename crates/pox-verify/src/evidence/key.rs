@@ -175,3 +175,47 @@ impl From<PolicyRefusal> for KeyEvidenceRejection {
         Self { reason: Some(reason), rejection: error.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::launch::{TcbStatus, WrongLaunchBinding};
+
+    fn code(rejection: impl Into<KeyEvidenceRejection>) -> u8 {
+        rejection.into().reason.unwrap().code()
+    }
+
+    #[test]
+    fn each_fault_of_a_quote_has_its_code() {
+        for fault in Fault::ALL {
+            let rejection = VendorRejection { fault, message: String::new() };
+            let expected = match fault {
+                Fault::Malformed
+                | Fault::Untrusted
+                | Fault::Forged
+                | Fault::WrongPlatform
+                | Fault::WrongPart => 1,
+                Fault::WrongTime => 2,
+                Fault::Debug | Fault::Migration | Fault::ServiceTd | Fault::Vmpl | Fault::Attributes => 3,
+                Fault::NotYetValid
+                | Fault::Expired
+                | Fault::Revoked
+                | Fault::TcbRevoked
+                | Fault::TcbUnknown => 4,
+            };
+            assert_eq!(code(EvidenceRejection::Vendor(rejection)), expected, "{fault}");
+        }
+        assert_eq!(code(EvidenceRejection::ReportData), 1);
+        assert_eq!(code(EvidenceRejection::LaunchBinding(WrongLaunchBinding)), 2);
+        assert_eq!(code(EvidenceRejection::UnsupportedKind(EvidenceKind::Tdx)), 3);
+        assert_eq!(code(EvidenceRejection::Unendorsed(String::new())), 4);
+    }
+
+    #[test]
+    fn a_policy_that_asks_for_newer_firmware_says_out_of_date() {
+        assert_eq!(code(PolicyRefusal::Tcb(TcbStatus::OutOfDate)), 4);
+        assert_eq!(code(PolicyRefusal::Evaluation { actual: 1, least: 2 }), 4);
+        assert_eq!(code(PolicyRefusal::Milan), 3);
+        assert_eq!(code(PolicyRefusal::Kind(EvidenceKind::Tdx)), 3);
+    }
+}

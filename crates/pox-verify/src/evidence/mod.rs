@@ -6,12 +6,14 @@ pub(crate) mod claims;
 pub mod dcap;
 mod fault;
 mod hardware;
+pub mod inspect;
 mod key;
 pub mod launch;
 pub mod nitro;
 pub mod roots;
 mod simulated;
 pub mod snp;
+mod vendors;
 
 pub use fault::{Fault, VendorRejection};
 pub use hardware::Hardware;

@@ -5,6 +5,7 @@ mod completions;
 mod contract;
 mod demo;
 mod devnet;
+mod evidence;
 mod fund;
 mod image;
 mod key;
@@ -17,6 +18,7 @@ mod seal;
 mod task;
 mod verify;
 
+pub(crate) use evidence::{Looked, Outcome};
 pub(crate) use policy::read as read_policy;
 
 use crate::cli::Command;
@@ -37,6 +39,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Open(args) => open::run(context, &args)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Reference => reference::run()?,
+        Command::Evidence(args) => return evidence::run(context, &args),
         Command::Verify(args) => return verify::run(context, &args),
         of_a_task => return task::run(context, of_a_task),
     }

@@ -16,9 +16,10 @@ use pox_core::role::processor::{Ending, Policy};
 use pox_core::{Address, Amount, Offer, Resources, Salt, TaskId, UnixTime};
 use pox_node::host::Storage;
 use pox_node::service::{Equipment, Note, Service};
-use pox_node::{Journal, Runtime};
+use pox_node::{Journal, NoEndorsements, Runtime};
 use pox_store::Access;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
@@ -76,7 +77,10 @@ fn start(
     let storage =
         Storage { access: access(args)?, spool, max_upload: u64::from(offer.resources.disk_mib) << 21 };
     let contract = context.contract()?;
-    let equipment = Equipment { contract, outbox, runtime, storage, journal, patience: Patience::default() };
+    // Simulated enclaves ask for none.
+    let endorser = Arc::new(NoEndorsements);
+    let patience = Patience::default();
+    let equipment = Equipment { contract, outbox, runtime, storage, endorser, journal, patience };
     Ok(Service::start(equipment, policy(account, args.tasks), offer, watch)?)
 }
 

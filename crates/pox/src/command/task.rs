@@ -250,7 +250,10 @@ fn end(context: &Context, args: &TaskArg, call: &'static str, to: Phase) -> Resu
     let task = task_id(&args.task)?;
     let owner = Owner::open(context, &[])?;
     let contract = owner.contract();
-    let draft = if to == Phase::Cancelled { contract.cancel(task) } else { contract.expire(task) };
+    let draft = match to {
+        Phase::Cancelled => contract.cancel(task),
+        _ => contract.expire(&contract.history(task)?.request),
+    };
     let sent = send(&owner, &draft, task, |phase| phase == to)?;
     let result = Transaction::of(task, call, &sent);
     context.output.result(&result, || result.text())?;
@@ -299,10 +302,11 @@ fn status(context: &Context, args: &Status) -> Result<(), Failure> {
     }
     let history = context.contract()?.history(task)?;
     let phase = history.view.phase;
+    let match_by = (phase == Phase::Requested).then_some(history.request.match_by);
     let standing = Standing {
         task,
         phase: phase_name(phase),
-        deadline: (phase < Phase::Proven).then_some(history.view.deadline.0),
+        deadline: match_by.or(history.view.deadline).map(|deadline| deadline.0),
         steps: history
             .steps
             .iter()

@@ -5,16 +5,11 @@ use crate::evidence::launch::{Launch, PlatformId, PlatformTrait, Register, Tcb, 
 use dcap_qvl::quote::{EnclaveReport, Report, TDReport10};
 use dcap_qvl::{PckCertFlag, QuoteClaims, TcbStatus as Intel};
 use pox_core::evidence::EvidenceKind;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a genuine quote says.
 pub(super) fn launch(kind: EvidenceKind, claims: QuoteClaims, endorsed: Window) -> Launch {
-    let (registers, report_data, launch_data) = match &claims.report {
-        Report::SgxEnclave(report) => enclave(report),
-        Report::TD10(report) => td(report),
-        Report::TD15(report) => td(&report.base),
-        Report::TD15Ex(report) => td(&report.base.base),
-    };
+    let (registers, report_data, launch_data) = reported(&claims.report);
     Launch {
         kind,
         registers,
@@ -27,7 +22,17 @@ pub(super) fn launch(kind: EvidenceKind, claims: QuoteClaims, endorsed: Window) 
     }
 }
 
-type Reported = (Vec<Register>, [u8; 64], Option<Vec<u8>>);
+/// What a report says, verified or not.
+pub(super) fn reported(report: &Report) -> Reported {
+    match report {
+        Report::SgxEnclave(report) => enclave(report),
+        Report::TD10(report) => td(report),
+        Report::TD15(report) => td(&report.base),
+        Report::TD15Ex(report) => td(&report.base.base),
+    }
+}
+
+pub(super) type Reported = (Vec<Register>, [u8; 64], Option<Vec<u8>>);
 
 /// Only MRENCLAVE is measured: whoever holds a signer's key can sign anything. CONFIGID is the host's to set before the launch,
 /// and only an enclave with key separation and sharing (KSS) has it. Layout: Intel SDM volume 3D, REPORT structure; dcap-qvl
@@ -106,6 +111,7 @@ fn tcb(claims: &QuoteClaims) -> Tcb {
             claims.qe.report.isv_svn,
         ),
         evaluation: Some(claims.tcb.eval_data_number),
+        parts: BTreeMap::new(),
     }
 }
 

@@ -17,6 +17,7 @@ pub use collateral::{
 pub use quote::{BadLaunch, BadQuote};
 pub use rejection::{DcapRejection, Part};
 
+use super::inspect::Stated;
 use super::launch::{Launch, Window};
 use super::roots::VendorRoots;
 use dcap_qvl::verify::QuoteVerifier;
@@ -63,6 +64,15 @@ pub fn appraise(
         }
     }
     Err(first.unwrap_or(DcapRejection::MissingEndorsement))
+}
+
+/// Reads what a quote says of itself; nothing of it is verified.
+pub(super) fn stated(kind: EvidenceKind, quote: &[u8]) -> Result<Stated, DcapRejection> {
+    let parsed = quote::parse(kind, quote)?;
+    let (registers, report_data, _) = facts::reported(&parsed.report);
+    let name = if kind == EvidenceKind::Sgx { "SGX" } else { "TDX" };
+    let form = format!("{name} quote, version {}", parsed.header.version);
+    Ok(Stated { kind, form, registers, report_data: Some(report_data.to_vec()) })
 }
 
 fn with_collateral(

@@ -13,6 +13,7 @@ mod rejection;
 
 pub use rejection::{CertificateFault, CrlFault, FieldFault, NitroRejection};
 
+use super::inspect::Stated;
 use super::launch::{Launch, PlatformId, Register, Tcb, TcbStatus, Window};
 use super::roots::VendorRoots;
 use chain::Chain;
@@ -20,7 +21,7 @@ use document::{Document, Envelope};
 use pox_core::UnixTime;
 use pox_core::evidence::EvidenceKind;
 use pox_core::receipt::Endorsement;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Says what launch an attestation document vouches for.
 ///
@@ -65,25 +66,42 @@ fn launch(document: &Document<'_>, endorsed: Option<Window>) -> Result<Launch, N
         }
     }
     let report_data = document.user_data.and_then(|data| data.try_into().ok());
-    let registers = document.pcrs.iter().map(|(index, value)| Register {
-        name: NAMES[usize::from(*index)],
-        value: value.to_vec(),
-        measured: MEASURED.contains(index),
-    });
     Ok(Launch {
         kind: EvidenceKind::Nitro,
-        registers: registers.collect(),
+        registers: registers(document),
         report_data: report_data.ok_or(NitroRejection::ReportData(document.user_data.map(<[u8]>::len)))?,
         tcb: Tcb {
             status: TcbStatus::UpToDate,
             advisories: BTreeSet::new(),
             level: "AWS runs the platform and publishes no security levels".to_owned(),
             evaluation: None,
+            parts: BTreeMap::new(),
         },
         platform: Some(PlatformId { name: "module-id", bytes: document.module_id.as_bytes().to_vec() }),
         launch_data: document.pcr(LAUNCH_DATA).map(|value| value.to_vec()),
         traits: BTreeSet::new(),
         endorsed,
+    })
+}
+
+fn registers(document: &Document<'_>) -> Vec<Register> {
+    let register = |(index, value): (&u8, &&[u8; 48])| Register {
+        name: NAMES[usize::from(*index)],
+        value: value.to_vec(),
+        measured: MEASURED.contains(index),
+    };
+    document.pcrs.iter().map(register).collect()
+}
+
+/// Reads what a document says of itself; nothing of it is verified.
+pub(super) fn stated(quote: &[u8]) -> Result<Stated, NitroRejection> {
+    let envelope = Envelope::parse(quote)?;
+    let document = Document::parse(envelope.payload)?;
+    Ok(Stated {
+        kind: EvidenceKind::Nitro,
+        form: format!("Nitro document of module {}, made at {} ms", document.module_id, document.timestamp),
+        registers: registers(&document),
+        report_data: document.user_data.map(<[u8]>::to_vec),
     })
 }
 

@@ -24,6 +24,7 @@ pub use report::{
     FirmwareVersion, GuestPolicy, PlatformInfo, REPORT_BYTES, Report, ReportVersion, SigningKey,
 };
 
+use super::inspect::Stated;
 use super::launch::{Launch, PlatformId, PlatformTrait, Register, Tcb, TcbStatus};
 use super::roots::VendorRoots;
 use pox_core::UnixTime;
@@ -46,6 +47,18 @@ pub fn appraise(
 ) -> Result<Launch, SnpRejection> {
     let report = Report::parse(quote)?;
     Chain::verify(endorsements, roots, at)?.appraise_parsed(quote, &report)
+}
+
+/// Reads what a report says of itself; nothing of it is verified.
+pub(super) fn stated(quote: &[u8]) -> Result<Stated, SnpRejection> {
+    let report = Report::parse(quote)?;
+    let version = u32::from_le_bytes(quote.first_chunk().copied().unwrap_or_default());
+    Ok(Stated {
+        kind: EvidenceKind::Snp,
+        form: format!("SEV-SNP report, version {version}"),
+        registers: registers(&report),
+        report_data: Some(report.report_data.to_vec()),
+    })
 }
 
 impl Chain {

@@ -1,5 +1,7 @@
-//! Where evidence comes from.
+//! No TEE.
 
+use super::error::AttestError;
+use super::{Attester, Quote};
 use k256::ecdsa::SigningKey;
 use pox_core::B256;
 use pox_core::evidence::{EvidenceKind, SimulatedQuote};
@@ -7,18 +9,6 @@ use pox_core::signature::Signature;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
-
-/// Whatever signs 64 bytes for the code that was launched: a TEE's device, or the simulated stand-in.
-pub trait Attester {
-    /// Which kind of evidence this gives.
-    fn kind(&self) -> EvidenceKind;
-
-    /// A quote over the report data, in the kind's format.
-    ///
-    /// # Errors
-    /// The device refuses or fails.
-    fn quote(&self, report_data: &[u8; 64]) -> io::Result<Vec<u8>>;
-}
 
 /// The stand-in where there is no TEE. **It protects nothing**: its signing key is public (spec §8.4.1).
 #[derive(Debug)]
@@ -43,12 +33,12 @@ impl Attester for Simulated {
         EvidenceKind::Simulated
     }
 
-    fn quote(&self, report_data: &[u8; 64]) -> io::Result<Vec<u8>> {
+    fn quote(&self, report_data: &[u8; 64]) -> Result<Quote, AttestError> {
         let digest = SimulatedQuote::digest(self.measurement, report_data);
         let signature = Signature::sign(&simulated_vendor_root(), digest).to_bytes().to_vec();
         let quote =
             SimulatedQuote { measurement: self.measurement, report_data: report_data.to_vec(), signature };
-        Ok(quote.to_bytes())
+        Ok(Quote { kind: self.kind(), quote: quote.to_bytes(), endorsements: Vec::new() })
     }
 }
 

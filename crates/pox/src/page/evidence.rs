@@ -1,0 +1,64 @@
+//! The page of one quote, report or document.
+
+use super::{Page, bytes, plain, utc};
+use crate::command::{Looked, Outcome};
+use pox_verify::evidence::launch::{Launch, Window};
+
+/// The outcome first, then what the quote says of itself, then what hardware vouches for.
+pub(crate) fn evidence(looked: &Looked) -> String {
+    let mut page = Page::default();
+    headline(&mut page, looked);
+    page.section("What it says of itself");
+    page.row("kind", looked.kind);
+    page.row("form", plain(&looked.form));
+    page.row("size", bytes(looked.bytes as u64));
+    for register in &looked.registers {
+        page.row(register.name, format!("0x{}", hex::encode(&register.value)));
+    }
+    page.row("report data", looked.report_data.as_deref().unwrap_or("none"));
+    if let Some(claims) = &looked.claims {
+        page.section("What it is bound to");
+        page.row("task", claims.task);
+        page.row("enclave", claims.enclave);
+        page.row("processor", claims.processor);
+        page.row("not before", format!("block {}, {}", claims.block_number, claims.block_hash));
+        let signed =
+            if looked.claims_are_signed == Some(true) { "yes" } else { "NO: these claims are not signed" };
+        page.row("signed", signed);
+    }
+    if let Outcome::Genuine { measurement, launch, refused } = &looked.outcome {
+        page.section("What hardware vouches for");
+        page.row("measurement", measurement);
+        vouched(&mut page, launch);
+        if let Some(refused) = refused {
+            page.row("policy", format!("refuses it: {}", plain(refused)));
+        }
+    }
+    page.text
+}
+
+fn headline(page: &mut Page, looked: &Looked) {
+    let at = utc(looked.at);
+    page.line(&match &looked.outcome {
+        Outcome::Genuine { refused: None, .. } => format!("GENUINE at {at}"),
+        Outcome::Genuine { .. } => format!("GENUINE at {at}, and refused by the policy"),
+        Outcome::Unknown { message } => format!("UNKNOWN: {}", plain(message)),
+        Outcome::Rejected { reason, message } => format!("REJECTED ({reason}): {}", plain(message)),
+    });
+}
+
+fn vouched(page: &mut Page, launch: &Launch) {
+    page.row("TCB", format!("{}: {}", launch.tcb.status, plain(&launch.tcb.level)));
+    for advisory in &launch.tcb.advisories {
+        page.row("advisory", plain(advisory));
+    }
+    match &launch.platform {
+        Some(platform) => page.row("platform", platform),
+        None => page.row("platform", "not told"),
+    }
+    let traits = launch.traits.iter().map(|one| one.to_string()).collect::<Vec<_>>();
+    page.row("traits", if traits.is_empty() { "none".to_owned() } else { traits.join(", ") });
+    if let Some(Window { from, until }) = launch.endorsed {
+        page.row("endorsed", format!("from {} until {}", utc(from), utc(until)));
+    }
+}
