@@ -1,6 +1,5 @@
 //! Who gets what vouches for an enclave's quotes besides themselves: collateral, certificates, revocation lists.
 
-use crate::endorsements::{Sources, fetch};
 use pox_core::endorsement::Endorsement;
 use pox_core::evidence::EvidenceKind;
 
@@ -24,15 +23,5 @@ pub struct NoEndorsements;
 impl Endorser for NoEndorsements {
     fn endorse(&self, _: EvidenceKind, _: &[Vec<u8>]) -> Result<Vec<Endorsement>, String> {
         Ok(Vec::new())
-    }
-}
-
-impl Endorser for Sources {
-    fn endorse(&self, kind: EvidenceKind, quotes: &[Vec<u8>]) -> Result<Vec<Endorsement>, String> {
-        // Both quotes are of one platform, so what endorses the later one serves both.
-        match quotes.last() {
-            Some(quote) => fetch(kind, quote, Vec::new(), self).map_err(|error| error.to_string()),
-            None => Ok(Vec::new()),
-        }
     }
 }

@@ -12,16 +12,17 @@ pub(super) fn fetch(
     client: &Client,
     sources: &Sources,
     quote: &[u8],
-    mut held: Vec<Endorsement>,
+    held: &[Endorsement],
 ) -> Result<Vec<Endorsement>, FetchError> {
     let report = Report::parse(quote).map_err(|_| FetchError::Quote("it is no SEV-SNP report"))?;
     let base = sources.amd.trim_end_matches('/');
+    let mut fetched = Vec::new();
     let held_key = held.iter().find(|endorsement| endorsement.kind == EndorsementKind::SnpKey.code());
     let line = match held_key {
         Some(key) => line_of(&report, &key.content)?,
         None => {
             let (line, key) = fetch_key(client, base, &report)?;
-            held.push(Endorsement::new(EndorsementKind::SnpKey, key));
+            fetched.push(Endorsement::new(EndorsementKind::SnpKey, key));
             line
         }
     };
@@ -29,16 +30,16 @@ pub(super) fn fetch(
         SigningKey::Vcek => format!("{base}/vcek/v1/{line}"),
         SigningKey::Vlek => format!("{base}/vlek/v1/{line}"),
     };
-    if !holds(&held, EndorsementKind::SnpIssuer) {
+    if !holds(held, EndorsementKind::SnpIssuer) {
         let answer = client.get(&format!("{service}/cert_chain"), "certificate chain", MAX_CHAIN_BYTES)?;
         let issuer = first_certificate(&answer.body).ok_or_else(|| answer.malformed("no PEM"))?;
-        held.push(Endorsement::new(EndorsementKind::SnpIssuer, issuer));
+        fetched.push(Endorsement::new(EndorsementKind::SnpIssuer, issuer));
     }
-    if !holds(&held, EndorsementKind::SnpCrl) {
+    if !holds(held, EndorsementKind::SnpCrl) {
         let answer = client.get(&format!("{service}/crl"), "revocation list", MAX_CRL_BYTES)?;
-        held.push(Endorsement::new(EndorsementKind::SnpCrl, answer.der()?));
+        fetched.push(Endorsement::new(EndorsementKind::SnpCrl, answer.der()?));
     }
-    Ok(held)
+    Ok(fetched)
 }
 
 /// Asks for the chip's certificate; a report that does not name its processor is asked for under each line that it may be of.

@@ -1,6 +1,8 @@
 //! One request to a service: bounded, timed, and made again if what went wrong may pass.
 
 use super::{FetchError, Sources};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 use ureq::Agent;
@@ -12,9 +14,12 @@ pub(super) struct Client {
     agent: Agent,
     rounds: u32,
     first_pause: Duration,
+    /// What was given already, by its URL.
+    given: RefCell<BTreeMap<String, Answer>>,
 }
 
 /// What a service gave.
+#[derive(Clone)]
 pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     headers: HeaderMap,
@@ -38,11 +43,25 @@ impl Client {
             .max_redirects_will_error(true)
             .user_agent(concat!("pox/", env!("CARGO_PKG_VERSION")));
         let agent = config.build().new_agent();
-        Self { agent, rounds: sources.rounds.max(1), first_pause: sources.first_pause }
+        Self {
+            agent,
+            rounds: sources.rounds.max(1),
+            first_pause: sources.first_pause,
+            given: RefCell::default(),
+        }
     }
 
-    /// Asks for something of at most so many bytes.
+    /// Asks for something of at most so many bytes, if it was not given already.
     pub(super) fn get(&self, url: &str, what: &'static str, most: u64) -> Result<Answer, FetchError> {
+        if let Some(given) = self.given.borrow().get(url) {
+            return Ok(given.clone());
+        }
+        let answer = self.ask_patiently(url, what, most)?;
+        self.given.borrow_mut().insert(url.to_owned(), answer.clone());
+        Ok(answer)
+    }
+
+    fn ask_patiently(&self, url: &str, what: &'static str, most: u64) -> Result<Answer, FetchError> {
         let uri: Uri = url.parse().map_err(|_| FetchError::Url(url.to_owned()))?;
         let (Some("http" | "https"), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err(FetchError::Url(url.to_owned()));

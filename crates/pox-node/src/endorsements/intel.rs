@@ -17,10 +17,10 @@ pub(super) fn fetch(
     sources: &Sources,
     kind: EvidenceKind,
     quote: &[u8],
-    mut held: Vec<Endorsement>,
+    held: &[Endorsement],
 ) -> Result<Vec<Endorsement>, FetchError> {
-    if holds(&held, EndorsementKind::DcapCollateral) {
-        return Ok(held);
+    if holds(held, EndorsementKind::DcapCollateral) {
+        return Ok(Vec::new());
     }
     let platform = Platform::of(quote)?;
     let tee = if kind == EvidenceKind::Sgx { "sgx" } else { "tdx" };
@@ -47,8 +47,7 @@ pub(super) fn fetch(
         pck_crl,
         pck_chain: Vec::new(),
     };
-    held.push(Endorsement::new(EndorsementKind::DcapCollateral, collateral.to_bytes()));
-    Ok(held)
+    Ok(vec![Endorsement::new(EndorsementKind::DcapCollateral, collateral.to_bytes())])
 }
 
 /// A signed JSON text, and who signed it.

@@ -8,6 +8,7 @@ mod amd;
 mod http;
 mod intel;
 
+use crate::endorser::Endorser;
 use http::Client;
 use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::EvidenceKind;
@@ -103,41 +104,53 @@ pub enum FetchError {
     },
 }
 
-/// Fetches what a quote needs besides itself, of those things that are not there already.
+/// Fetches what an enclave's quotes need besides themselves, of those things that are not there already.
 ///
-/// `held` is what came with the quote, such as the certificates that a host gives its SNP guests; the answer has them too. Says
-/// nothing about whether any of it holds, or whether the quote is genuine. Simulated kinds need nothing.
+/// `held` is what came with the quotes, such as the certificates that a host gives its SNP guests; the answer has them too. What
+/// several quotes need is fetched once. Says nothing about whether any of it holds, or whether a quote is genuine. Simulated
+/// kinds need nothing.
 ///
 /// # Errors
-/// The quote does not say what to ask for, or a service does not give it.
+/// A quote does not say what to ask for, or a service does not give it.
 ///
 /// # Sources
 /// Intel, "Provisioning Certification Service API", version 4; AMD 57230, "VCEK Certificate and KDS Interface".
 pub fn fetch(
     kind: EvidenceKind,
-    quote: &[u8],
-    held: Vec<Endorsement>,
+    quotes: &[Vec<u8>],
+    held: &[Endorsement],
     sources: &Sources,
 ) -> Result<Vec<Endorsement>, FetchError> {
     let client = Client::new(sources);
-    match kind {
-        EvidenceKind::Simulated | EvidenceKind::VmSim => Ok(held),
-        EvidenceKind::Sgx | EvidenceKind::Tdx => intel::fetch(&client, sources, kind, quote, held),
-        EvidenceKind::Snp => amd::fetch(&client, sources, quote, held),
-        EvidenceKind::Nitro => nitro(&client, sources, held),
+    let mut all = held.to_vec();
+    for quote in quotes {
+        let fetched = match kind {
+            EvidenceKind::Simulated | EvidenceKind::VmSim => Vec::new(),
+            EvidenceKind::Sgx | EvidenceKind::Tdx => intel::fetch(&client, sources, kind, quote, held)?,
+            EvidenceKind::Snp => amd::fetch(&client, sources, quote, held)?,
+            EvidenceKind::Nitro => nitro(&client, sources)?,
+        };
+        for endorsement in fetched {
+            if !all.contains(&endorsement) {
+                all.push(endorsement);
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl Endorser for Sources {
+    fn endorse(&self, kind: EvidenceKind, quotes: &[Vec<u8>]) -> Result<Vec<Endorsement>, String> {
+        fetch(kind, quotes, &[], self).map_err(|error| error.to_string())
     }
 }
 
-fn nitro(
-    client: &Client,
-    sources: &Sources,
-    mut held: Vec<Endorsement>,
-) -> Result<Vec<Endorsement>, FetchError> {
-    for url in &sources.nitro_crls {
-        let answer = client.get(url, "revocation list", MAX_CRL_BYTES)?;
-        held.push(Endorsement::new(EndorsementKind::NitroCrl, answer.der()?));
-    }
-    Ok(held)
+fn nitro(client: &Client, sources: &Sources) -> Result<Vec<Endorsement>, FetchError> {
+    let lists = sources.nitro_crls.iter().map(|url| {
+        let list = client.get(url, "revocation list", MAX_CRL_BYTES)?.der()?;
+        Ok(Endorsement::new(EndorsementKind::NitroCrl, list))
+    });
+    lists.collect()
 }
 
 fn holds(held: &[Endorsement], kind: EndorsementKind) -> bool {

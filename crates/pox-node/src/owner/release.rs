@@ -94,7 +94,7 @@ pub struct FoundMatch<'a> {
 /// A vendor's service can't be asked: that says nothing about the evidence.
 pub fn endorsed(evidence: &[u8], sources: &Sources) -> Result<Vec<Endorsement>, ReleaseError> {
     match Evidence::parse(evidence) {
-        Ok(evidence) => Ok(fetch(evidence.kind, &evidence.quote, Vec::new(), sources)?),
+        Ok(evidence) => Ok(fetch(evidence.kind, &[evidence.quote], &[], sources)?),
         // The check says what is wrong with it.
         Err(_) => Ok(Vec::new()),
     }

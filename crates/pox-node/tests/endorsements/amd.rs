@@ -10,6 +10,7 @@ use pox_devtee::snp::{Line, Report, Signer, Tcb, VekCertificate, Vendor};
 use pox_node::endorsements::{FetchError, fetch};
 use pox_verify::evidence::roots::{RootStanding, VendorRoots};
 use pox_verify::evidence::snp::appraise;
+use std::slice;
 
 const SEED: Seed = Seed([0x5a; 32]);
 const AT: UnixTime = UnixTime(1_767_225_600);
@@ -54,8 +55,8 @@ fn machine(line: Line, signer: Signer, version: u32) -> Machine {
 }
 
 impl Machine {
-    fn fetch(&self, held: Vec<Endorsement>) -> Result<Vec<Endorsement>, FetchError> {
-        fetch(EvidenceKind::Snp, &self.quote, held, &sources(&self.server))
+    fn fetch(&self, held: &[Endorsement]) -> Result<Vec<Endorsement>, FetchError> {
+        fetch(EvidenceKind::Snp, slice::from_ref(&self.quote), held, &sources(&self.server))
     }
 
     fn held(&self) -> Vec<Endorsement> {
@@ -67,7 +68,7 @@ impl Machine {
 fn a_report_of_each_line_is_judged_by_what_is_fetched_for_it() {
     for (line, version) in [(Line::Milan, 3), (Line::Genoa, 3), (Line::Turin, 5)] {
         let machine = machine(line, Signer::Vcek, version);
-        let fetched = machine.fetch(Vec::new()).unwrap();
+        let fetched = machine.fetch(&[]).unwrap();
         assert_eq!(codes(&fetched), [2, 3, 4]);
         assert!(appraise(&machine.quote, &fetched, &machine.roots, AT).is_ok());
         let asked = machine.server.asked();
@@ -92,7 +93,7 @@ fn a_recorded_chip_is_asked_for_by_its_id_and_its_firmware() {
         path if path.ends_with(MILAN) => Reply::ok(served.clone()),
         _ => Reply::status(404),
     });
-    let fetched = fetch(EvidenceKind::Snp, &quote, Vec::new(), &sources(&server)).unwrap();
+    let fetched = fetch(EvidenceKind::Snp, slice::from_ref(&quote), &[], &sources(&server)).unwrap();
     assert_eq!((codes(&fetched), &fetched[0].content), (vec![2, 3, 4], &key));
     assert_eq!(fetched[1].content, recorded("snp/milan-ask.der"));
     let chip = hex::encode(&quote[0x1a0..0x1e0]);
@@ -102,30 +103,30 @@ fn a_recorded_chip_is_asked_for_by_its_id_and_its_firmware() {
 #[test]
 fn a_report_without_a_processor_is_asked_for_under_each_line() {
     let machine = machine(Line::Genoa, Signer::Vcek, 2);
-    let fetched = machine.fetch(Vec::new()).unwrap();
+    let fetched = machine.fetch(&[]).unwrap();
     assert!(appraise(&machine.quote, &fetched, &machine.roots, AT).is_ok());
     let asked = machine.server.asked();
     assert!(asked[0].starts_with("/vcek/v1/Milan/") && asked[1].starts_with("/vcek/v1/Genoa/"));
     // With the certificate at hand, its issuer tells.
-    let fetched = machine.fetch(machine.held()).unwrap();
+    let fetched = machine.fetch(&machine.held()).unwrap();
     assert!(appraise(&machine.quote, &fetched, &machine.roots, AT).is_ok());
 }
 
 #[test]
 fn what_came_with_a_report_is_not_fetched_again() {
     let machine = machine(Line::Turin, Signer::Vcek, 5);
-    let fetched = machine.fetch(machine.held()).unwrap();
+    let fetched = machine.fetch(&machine.held()).unwrap();
     assert!(appraise(&machine.quote, &fetched, &machine.roots, AT).is_ok());
     assert_eq!(machine.server.asked(), ["/vcek/v1/Turin/cert_chain", "/vcek/v1/Turin/crl"]);
-    assert_eq!(machine.fetch(fetched.clone()), Ok(fetched));
+    assert_eq!(machine.fetch(&fetched), Ok(fetched));
     assert_eq!(machine.server.asked().len(), 2);
 }
 
 #[test]
 fn an_operators_certificate_comes_from_its_host_only() {
     let machine = machine(Line::Genoa, Signer::Vlek, 3);
-    assert!(matches!(machine.fetch(Vec::new()), Err(FetchError::Quote(_))));
-    let fetched = machine.fetch(machine.held()).unwrap();
+    assert!(matches!(machine.fetch(&[]), Err(FetchError::Quote(_))));
+    let fetched = machine.fetch(&machine.held()).unwrap();
     assert!(appraise(&machine.quote, &fetched, &machine.roots, AT).is_ok());
     assert_eq!(machine.server.asked(), ["/vlek/v1/Genoa/cert_chain", "/vlek/v1/Genoa/crl"]);
 }
@@ -134,9 +135,9 @@ fn an_operators_certificate_comes_from_its_host_only() {
 fn a_report_that_hides_its_chip_asks_nobody() {
     let mut machine = machine(Line::Genoa, Signer::Vcek, 3);
     machine.quote[0x1a0..0x1e0].fill(0);
-    assert!(matches!(machine.fetch(Vec::new()), Err(FetchError::Quote(_))));
+    assert!(matches!(machine.fetch(&[]), Err(FetchError::Quote(_))));
     machine.quote.truncate(1000);
-    assert!(matches!(machine.fetch(Vec::new()), Err(FetchError::Quote(_))));
+    assert!(matches!(machine.fetch(&[]), Err(FetchError::Quote(_))));
     assert!(machine.server.asked().is_empty());
 }
 
@@ -144,6 +145,6 @@ fn a_report_that_hides_its_chip_asks_nobody() {
 fn a_chip_that_the_vendor_does_not_know_is_told_apart() {
     let machine = machine(Line::Genoa, Signer::Vcek, 3);
     let server = Server::start(|_, _| Reply::status(404));
-    let fetched = fetch(EvidenceKind::Snp, &machine.quote, Vec::new(), &sources(&server));
+    let fetched = fetch(EvidenceKind::Snp, slice::from_ref(&machine.quote), &[], &sources(&server));
     assert!(matches!(fetched, Err(FetchError::NotFound { what: "key certificate", .. })));
 }

@@ -4,12 +4,16 @@ use super::server::{Reply, Server};
 use super::{recorded, sources};
 use pox_core::UnixTime;
 use pox_core::evidence::EvidenceKind;
+use pox_node::Endorser;
 use pox_node::endorsements::{FetchError, fetch};
 use pox_verify::evidence::dcap::{Collateral, ENDORSEMENT_KIND, PckChain, appraise};
 use pox_verify::evidence::launch::TcbStatus;
 use pox_verify::evidence::roots::{RootStanding, VendorRoots};
 use serde_json::Value;
+use std::slice;
 
+/// What a PCK certificate chain ends with.
+const END: &[u8] = b"-----END CERTIFICATE-----";
 /// 2025-06-20.
 const AT: UnixTime = UnixTime(1_750_377_600);
 
@@ -80,7 +84,7 @@ fn an_enclave_of_a_recorded_machine_is_judged_by_what_is_fetched_for_it() {
     let collateral = "dcap/dcap-qvl/sgx_quote_collateral.json";
     let quote = recorded("dcap/dcap-qvl/sgx_quote");
     let server = serve(collateral, Form::Der);
-    let fetched = fetch(EvidenceKind::Sgx, &quote, Vec::new(), &sources(&server)).unwrap();
+    let fetched = fetch(EvidenceKind::Sgx, slice::from_ref(&quote), &[], &sources(&server)).unwrap();
     let expected = Collateral::from_json(&recorded(collateral), PckChain::Drop).unwrap();
     assert_eq!((fetched.len(), fetched[0].kind), (1, ENDORSEMENT_KIND));
     assert_eq!(fetched[0].content, expected.to_bytes());
@@ -95,7 +99,7 @@ fn an_enclave_of_a_recorded_machine_is_judged_by_what_is_fetched_for_it() {
 fn a_td_of_a_recorded_machine_is_judged_by_what_is_fetched_for_it() {
     let quote = recorded("dcap/dcap-qvl/tdx_quote");
     let server = serve("dcap/dcap-qvl/tdx_quote_collateral.json", Form::Der);
-    let fetched = fetch(EvidenceKind::Tdx, &quote, Vec::new(), &sources(&server)).unwrap();
+    let fetched = fetch(EvidenceKind::Tdx, slice::from_ref(&quote), &[], &sources(&server)).unwrap();
     let launch = appraise(EvidenceKind::Tdx, &quote, &fetched, &roots(), AT).unwrap();
     assert_eq!(launch.tcb.status, TcbStatus::UpToDate);
     let expected = [
@@ -112,7 +116,7 @@ fn a_cache_may_give_lists_as_text() {
     let quote = recorded("dcap/dcap-qvl/tdx_quote");
     let server = serve("dcap/dcap-qvl/tdx_quote_collateral.json", Form::Hexadecimal);
     let sources = sources(&server).with_intel_cache(&format!("{}/", server.url));
-    let fetched = fetch(EvidenceKind::Tdx, &quote, Vec::new(), &sources).unwrap();
+    let fetched = fetch(EvidenceKind::Tdx, slice::from_ref(&quote), &[], &sources).unwrap();
     assert!(appraise(EvidenceKind::Tdx, &quote, &fetched, &roots(), AT).is_ok());
     assert_eq!(server.asked().last().unwrap(), "/sgx/certification/v4/rootcacrl");
 }
@@ -121,7 +125,7 @@ fn a_cache_may_give_lists_as_text() {
 fn a_padded_quote_says_what_to_ask_for_too() {
     let quote = recorded("dcap/go-tdx-guest/cos-113-tdx-quote.dat");
     let server = serve("dcap/assembled/tdx_00806f050000_2025-07.json", Form::Der);
-    let fetched = fetch(EvidenceKind::Tdx, &quote, Vec::new(), &sources(&server)).unwrap();
+    let fetched = fetch(EvidenceKind::Tdx, slice::from_ref(&quote), &[], &sources(&server)).unwrap();
     assert!(appraise(EvidenceKind::Tdx, &quote, &fetched, &roots(), UnixTime(1_752_105_600)).is_ok());
     assert_eq!(server.asked()[0], "/tdx/certification/v4/tcb?fmspc=00806F050000");
 }
@@ -131,23 +135,31 @@ fn collateral_that_is_there_is_not_fetched_again() {
     let quote = recorded("dcap/dcap-qvl/tdx_quote");
     let server = Server::start(|_, _| Reply::status(500));
     let held = vec![pox_core::receipt::Endorsement { kind: ENDORSEMENT_KIND, content: vec![1] }];
-    assert_eq!(fetch(EvidenceKind::Tdx, &quote, held.clone(), &sources(&server)), Ok(held));
+    assert_eq!(fetch(EvidenceKind::Tdx, &[quote], &held, &sources(&server)), Ok(held));
     assert!(server.asked().is_empty());
+}
+
+#[test]
+fn two_quotes_of_one_machine_share_what_is_fetched() {
+    let quote = recorded("dcap/dcap-qvl/tdx_quote");
+    let server = serve("dcap/dcap-qvl/tdx_quote_collateral.json", Form::Der);
+    let endorser: &dyn Endorser = &sources(&server);
+    let fetched = endorser.endorse(EvidenceKind::Tdx, &[quote.clone(), quote]).unwrap();
+    assert_eq!((fetched.len(), server.asked().len()), (1, 4));
 }
 
 #[test]
 fn a_quote_that_does_not_name_its_platform_asks_nobody() {
     let server = serve("dcap/dcap-qvl/tdx_quote_collateral.json", Form::Der);
     let quote = recorded("dcap/dcap-qvl/tdx_quote");
-    // What follows the last certificate's text is padding.
-    let end = quote.iter().rposition(|byte| *byte != 0).unwrap();
-    for length in (0..end).step_by(7) {
-        let cut = fetch(EvidenceKind::Tdx, &quote[..length], Vec::new(), &sources(&server));
+    let end = quote.windows(END.len()).rposition(|window| window == END).unwrap() + END.len();
+    for length in (0..end).step_by(7).chain([end - 1]) {
+        let cut = fetch(EvidenceKind::Tdx, &[quote[..length].to_vec()], &[], &sources(&server));
         assert!(matches!(cut, Err(FetchError::Quote(_))), "{length} bytes");
     }
     let mut other = quote;
     other[0] = 2;
-    let version = fetch(EvidenceKind::Tdx, &other, Vec::new(), &sources(&server));
+    let version = fetch(EvidenceKind::Tdx, &[other], &[], &sources(&server));
     assert!(matches!(version, Err(FetchError::Quote(_))));
     assert!(server.asked().is_empty());
 }
@@ -176,7 +188,7 @@ fn an_answer_that_is_no_table_is_refused() {
             let reply = recorded.answer(path);
             if path.contains("/tcb?") { change(reply) } else { reply }
         });
-        let fetched = fetch(EvidenceKind::Tdx, &quote, Vec::new(), &sources(&server));
+        let fetched = fetch(EvidenceKind::Tdx, slice::from_ref(&quote), &[], &sources(&server));
         assert!(matches!(fetched, Err(FetchError::Malformed { what: "TCB info", .. })), "{fetched:?}");
     }
 }

@@ -1,4 +1,5 @@
 //! Endorsements from stand-ins for the vendors' services, which serve what was recorded or what development vendors sign.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod amd;
 mod intel;

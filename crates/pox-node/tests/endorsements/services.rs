@@ -13,15 +13,16 @@ fn ask(server: &Server, change: impl FnOnce(&mut Sources)) -> Result<Vec<Endorse
     let mut sources = sources(server);
     sources.nitro_crls = vec![format!("{}/list", server.url)];
     change(&mut sources);
-    fetch(EvidenceKind::Nitro, &[], Vec::new(), &sources)
+    fetch(EvidenceKind::Nitro, &[Vec::new()], &[], &sources)
 }
 
 #[test]
 fn lists_are_fetched_as_configured() {
-    let server = Server::start(|_, _| Reply::ok(LIST.to_vec()));
+    let server = Server::start(|path, _| Reply::ok([&LIST, path.as_bytes()].concat()));
     let second = format!("{}/second", server.url);
     let fetched = ask(&server, |sources| sources.nitro_crls.push(second)).unwrap();
-    assert_eq!((codes(&fetched), fetched[1].content.as_slice()), (vec![5, 5], &LIST[..]));
+    assert_eq!(codes(&fetched), [5, 5]);
+    assert_eq!(fetched[1].content, [&LIST[..], b"/second"].concat());
     assert_eq!(server.asked(), ["/list", "/second"]);
     assert_eq!(ask(&server, |sources| sources.nitro_crls.clear()), Ok(Vec::new()));
 }
@@ -30,7 +31,7 @@ fn lists_are_fetched_as_configured() {
 fn simulated_kinds_need_nothing() {
     let server = Server::start(|_, _| Reply::status(500));
     for kind in [EvidenceKind::Simulated, EvidenceKind::VmSim] {
-        assert_eq!(fetch(kind, &[], Vec::new(), &sources(&server)), Ok(Vec::new()));
+        assert_eq!(fetch(kind, &[Vec::new()], &[], &sources(&server)), Ok(Vec::new()));
     }
     assert!(server.asked().is_empty());
 }
@@ -74,7 +75,7 @@ fn nobody_at_the_address_is_told() {
     let url = server.url.clone();
     drop(server);
     let sources = Sources { nitro_crls: vec![url], rounds: 1, ..Sources::default() };
-    let gone = fetch(EvidenceKind::Nitro, &[], Vec::new(), &sources);
+    let gone = fetch(EvidenceKind::Nitro, &[Vec::new()], &[], &sources);
     assert!(matches!(gone, Err(FetchError::Unreachable { .. })), "{gone:?}");
 }
 

@@ -233,7 +233,7 @@ fn fetch_collateral(context: &Context, args: &EvidenceFetch) -> Result<(), Failu
         sources.amd = amd.trim_end_matches('/').to_owned();
     }
     sources.nitro_crls.clone_from(&args.nitro_crl);
-    let fetched = fetch(found.kind, &found.quote, Vec::new(), &sources)?;
+    let fetched = fetch(found.kind, &[found.quote], &[], &sources)?;
     fs::create_dir_all(&args.to)
         .map_err(|error| Failure::machine(format!("{}: {error}", args.to.display())))?;
     let mut written = Vec::new();
