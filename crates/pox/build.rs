@@ -6,6 +6,10 @@
 // A build script fails by a panic, whose text cargo shows.
 #![allow(clippy::panic)]
 
+#[path = "build_flags.rs"]
+mod build_flags;
+
+use build_flags::flags;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,23 +63,6 @@ fn build(root: &Path, target_dir: &Path, target: &str, package: &str) {
         status.success(),
         "the static build of {package} failed; it needs a C library for static linking (Debian: libc6-dev)"
     );
-}
-
-/// Flags that link statically and keep this machine's folders out of the program, so that it comes out the same elsewhere:
-/// docs/reproducible.md. tests/reproducible.sh builds with the same.
-fn flags(root: &Path) -> String {
-    let mut flags = format!("-C target-feature=+crt-static --remap-path-prefix={}=/pox", root.display());
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
-    // Each registry or mirror has a folder below, with a name of its own; in order, lest cargo take them for other flags.
-    let registries = home.and_then(|home| home.join("registry/src").read_dir().ok());
-    let mut registries: Vec<PathBuf> =
-        registries.into_iter().flatten().flatten().map(|registry| registry.path()).collect();
-    registries.sort();
-    for registry in registries {
-        flags += &format!(" --remap-path-prefix={}=/pox/registry", registry.display());
-    }
-    flags
 }
 
 /// Beside the profile folders of the outer build, so that debug and release builds share it.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 const POX: &str = env!("CARGO_BIN_EXE_pox");
 /// `nobody`: a user without rights, which every system has.
@@ -28,9 +29,14 @@ fn the_demo_works_for_an_ordinary_user() {
     });
 }
 
+/// One test at a time: a child of another one would hold this one's copy of the program open for writing, and the kernel would
+/// not run it.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// Runs the demo with nothing around it, and looks at what it said and what it left.
 fn demo(prepare: impl Fn(&mut Command, &Path)) {
     let folder = tempfile::tempdir().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // A user who may not enter the build's folder needs a program elsewhere.
     let program = tempfile::tempdir().unwrap();
     fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).unwrap();

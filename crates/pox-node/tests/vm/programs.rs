@@ -1,5 +1,9 @@
 //! The two static programs: the runtime, and a task.
 
+#[path = "../../../pox/build_flags.rs"]
+mod build_flags;
+
+use build_flags::flags;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +13,6 @@ use tempfile::TempDir;
 pub(crate) fn runtime() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("enclave");
-    let remap = format!("--remap-path-prefix={}=/pox", root.display());
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
         "build",
@@ -23,7 +26,7 @@ pub(crate) fn runtime() -> PathBuf {
     ]);
     cargo.arg(&folder).current_dir(&root);
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
-    cargo.env("RUSTFLAGS", format!("-C target-feature=+crt-static {remap}"));
+    cargo.env("RUSTFLAGS", flags(&root));
     assert!(cargo.status().unwrap().success());
     folder.join(TARGET).join("release/pox-enclave")
 }
