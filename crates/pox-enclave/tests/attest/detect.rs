@@ -64,6 +64,7 @@ impl Machine {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn the_one_tee_that_is_there_is_taken() {
     let cases = [
         (Machine::new().sgx(), EvidenceKind::Sgx),
@@ -82,6 +83,7 @@ fn the_one_tee_that_is_there_is_taken() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn simulated_is_refused_where_there_is_a_tee() {
     let machines = [
         Machine::new().sgx(),
@@ -99,6 +101,7 @@ fn simulated_is_refused_where_there_is_a_tee() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn without_a_tee_simulated_is_given_only_if_it_was_asked_for() {
     let machine = Machine::new();
     assert!(matches!(machine.kind(Expect::Tee), Err(AttestError::NoTee)));
@@ -112,6 +115,7 @@ fn without_a_tee_simulated_is_given_only_if_it_was_asked_for() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn two_tees_are_refused() {
     let machines = [
         Machine::new().sgx().nitro(),
@@ -141,6 +145,7 @@ fn a_tee_without_reports_is_named_with_what_is_missing() {
 
 /// An interface that is there and fails ends the search: nothing weaker, and nothing else, is taken instead.
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_tee_that_can_not_be_used_is_never_passed_over() {
     let mut none = Machine::new().nitro();
     none.gramine = Some(Gramine::of(&none.interfaces.gramine, Some("none"), Box::new(quote_of)).unwrap());

@@ -17,6 +17,7 @@ fn client(at: &TempDir) -> Gramine {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_program_in_sgx_gets_a_quote_over_the_report_data() {
     let at = folder();
     let stand = Stand::dcap(at.path(), quote_of).unwrap();
@@ -33,6 +34,7 @@ fn a_program_in_sgx_gets_a_quote_over_the_report_data() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn gramine_without_sgx_is_none() {
     let at = folder();
     assert!(Gramine::detect(at.path()).unwrap().is_none());
@@ -42,6 +44,7 @@ fn gramine_without_sgx_is_none() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn other_attestation_types_are_refused_by_name() {
     for name in ["none", "epid", "dcap2", "", "dcap\0"] {
         let at = folder();
@@ -52,6 +55,7 @@ fn other_attestation_types_are_refused_by_name() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_quoting_enclave_that_fails_is_an_error() {
     let at = folder();
     let stand = Stand::dcap(at.path(), quote_of).unwrap();
@@ -65,6 +69,7 @@ fn a_quoting_enclave_that_fails_is_an_error() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn empty_and_oversized_quotes_are_refused() {
     let at = folder();
     let stand = Stand::dcap(at.path(), |_| Vec::new()).unwrap();
@@ -75,6 +80,7 @@ fn empty_and_oversized_quotes_are_refused() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn an_interface_that_went_away_is_an_error() {
     let at = folder();
     let client = {
@@ -85,6 +91,7 @@ fn an_interface_that_went_away_is_an_error() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn the_stand_in_cuts_and_pads_report_data_and_shows_none() {
     let at = folder();
     let _stand = Stand::dcap(at.path(), quote_of).unwrap();

@@ -1,6 +1,6 @@
 //! The clients of the kernel's evidence interfaces, each against a stand-in that behaves and fails as the real one does.
 //!
-//! Needs `/dev/fuse` and the right to mount.
+//! What meets a stand-in needs `/dev/fuse` and the right to mount, and is ignored unless asked for.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod certificates;

@@ -33,6 +33,7 @@ fn bound() -> [u8; 48] {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn an_enclave_gets_a_document_over_the_report_data() {
     let (at, _stand) = stand();
     let client = client(&at);
@@ -47,6 +48,7 @@ fn an_enclave_gets_a_document_over_the_report_data() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn the_launch_is_bound_to_its_task_and_documents_show_it() {
     let (at, stand) = stand();
     let client = client(&at);
@@ -57,6 +59,7 @@ fn the_launch_is_bound_to_its_task_and_documents_show_it() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_launch_is_bound_only_once() {
     let (at, stand) = stand();
     let client = client(&at);
@@ -68,6 +71,7 @@ fn a_launch_is_bound_only_once() {
 
 /// Somebody extended the register and left it open.
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_launch_that_was_bound_to_something_else_before_is_refused() {
     let (at, stand) = stand();
     let client = client(&at);
@@ -112,6 +116,7 @@ fn a_file_that_is_not_the_device_gives_nothing() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn what_the_driver_says_is_told_or_waited_for() {
     let (at, stand) = stand();
     let client = client(&at);
@@ -130,6 +135,7 @@ fn what_the_driver_says_is_told_or_waited_for() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn what_the_module_says_is_told() {
     let codes = [
         ("InvalidArgument", NsmError::InvalidArgument),
@@ -153,6 +159,7 @@ fn what_the_module_says_is_told() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn nonsense_and_answers_to_other_requests_are_refused() {
     let document = documented(100);
     let answers = [
@@ -181,6 +188,7 @@ fn nonsense_and_answers_to_other_requests_are_refused() {
 
 /// The driver cuts what does not fit; what is left is no answer.
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn an_answer_that_was_cut_off_is_refused() {
     let (at, stand) = stand();
     let client = client(&at);

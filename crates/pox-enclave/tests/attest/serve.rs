@@ -121,6 +121,7 @@ fn tdx(at: &TempDir) -> (Stand, Tsm) {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn both_quotes_are_over_their_claims_and_the_host_is_asked_to_endorse_both() {
     let at = TempDir::new().unwrap();
     let (_stand, client) = tdx(&at);
@@ -136,6 +137,7 @@ fn both_quotes_are_over_their_claims_and_the_host_is_asked_to_endorse_both() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn what_the_tees_host_gave_is_archived_before_what_was_asked_for_and_each_once() {
     let at = TempDir::new().unwrap();
     let _stand = Stand::snp(at.path(), quote_of, certificate_table(&[(VCEK, b"0vcek")])).unwrap();
@@ -151,6 +153,7 @@ fn what_the_tees_host_gave_is_archived_before_what_was_asked_for_and_each_once()
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_host_that_endorses_nothing_costs_only_the_endorsements() {
     for answer in [
         HostMessage::Failed { reason: "no network".into() },
@@ -163,6 +166,7 @@ fn a_host_that_endorses_nothing_costs_only_the_endorsements() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_flood_of_endorsements_still_makes_an_archive_that_parses() {
     let at = TempDir::new().unwrap();
     let (_stand, client) = tdx(&at);
@@ -177,6 +181,7 @@ fn a_flood_of_endorsements_still_makes_an_archive_that_parses() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn another_answer_breaks_the_channel() {
     let at = TempDir::new().unwrap();
     let (_stand, client) = tdx(&at);

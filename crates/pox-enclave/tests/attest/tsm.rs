@@ -41,6 +41,7 @@ fn cleaned(stand: &Stand) {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_tdx_guest_gives_a_quote_over_the_report_data() {
     let at = folder();
     let stand = tdx(&at);
@@ -53,6 +54,7 @@ fn a_tdx_guest_gives_a_quote_over_the_report_data() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn an_snp_guest_gives_a_report_from_privilege_level_0_with_the_hosts_certificates() {
     let at = folder();
     let vcek = 0x63da_758d_e664_4564_adc5_f4b9_3be8_accd_u128.to_be_bytes();
@@ -71,6 +73,7 @@ fn an_snp_guest_gives_a_report_from_privilege_level_0_with_the_hosts_certificate
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn each_quote_has_an_entry_of_its_own() {
     let at = folder();
     let stand = tdx(&at);
@@ -82,6 +85,7 @@ fn each_quote_has_an_entry_of_its_own() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_kernel_without_a_tee_is_none() {
     let at = folder();
     assert!(Tsm::detect(at.path(), IMPATIENT).unwrap().is_none());
@@ -91,6 +95,7 @@ fn a_kernel_without_a_tee_is_none() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn an_unknown_driver_is_refused_by_name() {
     let at = folder();
     let stand = Stand::of(at.path(), other("arm_cca_guest", None, quote_of)).unwrap();
@@ -100,6 +105,7 @@ fn an_unknown_driver_is_refused_by_name() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_guest_below_privilege_level_0_is_refused() {
     let at = folder();
     let stand = Stand::of(at.path(), other("sev_guest", Some(2), quote_of)).unwrap();
@@ -110,6 +116,7 @@ fn a_guest_below_privilege_level_0_is_refused() {
 
 /// Wherever somebody gets in between, the client asks again, and never hands out the other's quote.
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_writer_in_between_is_noticed_and_the_report_made_again() {
     let at = folder();
     let stand = snp(&at);
@@ -125,6 +132,7 @@ fn a_writer_in_between_is_noticed_and_the_report_made_again() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_writer_who_is_always_in_between_is_an_error() {
     let at = folder();
     let stand = tdx(&at);
@@ -138,6 +146,7 @@ fn a_writer_who_is_always_in_between_is_an_error() {
 
 /// Another program that floods every entry it sees: each quote is the right one or an error.
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn no_race_gives_a_foreign_quote() {
     let at = folder();
     let stand = tdx(&at);
@@ -169,6 +178,7 @@ fn no_race_gives_a_foreign_quote() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_write_that_nobody_says_was_lost_is_noticed() {
     let at = folder();
     let stand = tdx(&at);
@@ -181,6 +191,7 @@ fn a_write_that_nobody_says_was_lost_is_noticed() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn what_passes_is_waited_for() {
     let at = folder();
     let stand = snp(&at);
@@ -204,6 +215,7 @@ fn what_passes_is_waited_for() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn what_does_not_pass_in_time_is_an_error() {
     for errno in [libc::EBUSY, libc::EWOULDBLOCK, libc::ETIMEDOUT] {
         let at = folder();
@@ -221,6 +233,7 @@ fn what_does_not_pass_in_time_is_an_error() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn what_does_not_pass_at_all_is_not_tried_again() {
     let files = [
         (File::Entry, "a new report"),
@@ -251,6 +264,7 @@ fn what_does_not_pass_at_all_is_not_tried_again() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn short_reads_are_read_to_their_end() {
     let at = folder();
     let stand = tdx(&at);
@@ -260,6 +274,7 @@ fn short_reads_are_read_to_their_end() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn an_empty_quote_is_refused() {
     let at = folder();
     let stand = Stand::tdx(at.path(), |_| Vec::new()).unwrap();
@@ -268,6 +283,7 @@ fn an_empty_quote_is_refused() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn an_oversized_quote_is_refused() {
     // Beyond our bound, and beyond the kernel's own.
     for size in [MAX_QUOTE_BYTES + 1, pox_devtee::tsm::MAX_BLOB_BYTES + 1] {
@@ -283,6 +299,7 @@ fn an_oversized_quote_is_refused() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_host_with_nonsense_for_certificates_gives_none() {
     for nonsense in [vec![], vec![0; 4096], vec![0xff; 4096], vec![7; pox_devtee::tsm::MAX_BLOB_BYTES + 1]] {
         let at = folder();
@@ -297,6 +314,7 @@ fn a_host_with_nonsense_for_certificates_gives_none() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn a_driver_that_changed_since_is_refused() {
     let at = folder();
     let client = {
@@ -308,6 +326,7 @@ fn a_driver_that_changed_since_is_refused() {
 }
 
 #[test]
+#[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
 fn an_interface_that_went_away_is_an_error() {
     let at = folder();
     let client = {
@@ -338,6 +357,7 @@ mod stand_in {
     }
 
     #[test]
+    #[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
     fn attributes_appear_and_go_with_their_entry() {
         let at = folder();
         let _stand = snp(&at);
@@ -358,6 +378,7 @@ mod stand_in {
     }
 
     #[test]
+    #[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
     fn files_are_read_only_or_write_only() {
         let at = folder();
         let _stand = snp(&at);
@@ -372,6 +393,7 @@ mod stand_in {
     }
 
     #[test]
+    #[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
     fn the_quote_needs_report_data_of_the_right_length() {
         let at = folder();
         let _stand = tdx(&at);
@@ -387,6 +409,7 @@ mod stand_in {
     }
 
     #[test]
+    #[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
     fn every_write_that_counts_counts_once_and_when_closed() {
         let at = folder();
         let _stand = snp(&at);
@@ -409,6 +432,7 @@ mod stand_in {
     }
 
     #[test]
+    #[ignore = "needs /dev/fuse and the right to mount: run by .ci/run"]
     fn an_open_file_goes_on_with_the_report_that_it_began_with() {
         let at = folder();
         let _stand = tdx(&at);
