@@ -1,0 +1,28 @@
+//! Sealing and opening data.
+
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct Seal {
+    /// File or folder
+    pub(crate) path: PathBuf,
+    /// New folder for the sealed dataset, or an HTTP(S) folder that takes PUT
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) to: String,
+    /// Further age recipient, `age1…`; may be repeated. This home's own is always among them
+    #[arg(long, short, value_name = "RECIPIENT")]
+    pub(crate) recipient: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Open {
+    /// Sealed dataset (folder or URL), or a task id
+    pub(crate) source: String,
+    /// New folder for what comes out
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Dataset commitment that it must have; a task's results are always checked against its receipt
+    #[arg(long, value_name = "0x…")]
+    pub(crate) commitment: Option<String>,
+}

@@ -1,0 +1,129 @@
+//! The command line as it is typed, a file for each area. The reference in `docs/cli.md` is generated from here.
+
+mod account;
+mod chain;
+mod dataset;
+mod evidence;
+mod image;
+mod proof;
+mod service;
+mod task;
+
+pub(crate) use account::*;
+pub(crate) use chain::*;
+pub(crate) use dataset::*;
+pub(crate) use evidence::*;
+pub(crate) use image::*;
+pub(crate) use proof::*;
+pub(crate) use service::*;
+pub(crate) use task::*;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs a container on confidential data on somebody else's machine, and proves it to anyone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pox",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct Global {
+    /// Folder with the keys and the journal of tasks
+    #[arg(long, global = true, env = "POX_HOME", value_name = "DIR", default_value = "~/.pox")]
+    pub(crate) home: String,
+    /// Chain profile: `embedded`, `bloxberg`, or a TOML file
+    #[arg(long, global = true, env = "POX_CHAIN", value_name = "NAME|FILE", default_value = "embedded")]
+    pub(crate) chain: String,
+    /// JSON-RPC endpoint, instead of the profile's
+    #[arg(long, global = true, env = "POX_RPC", value_name = "URL")]
+    pub(crate) rpc: Option<String>,
+    /// Contract address, instead of the profile's
+    #[arg(long, global = true, env = "POX_CONTRACT", value_name = "ADDRESS")]
+    pub(crate) contract: Option<String>,
+    /// Print one JSON document on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress on standard error
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Walk through a whole task on this machine, and show what a proof catches
+    Demo(Demo),
+    /// Run the embedded chain
+    Devnet(Devnet),
+    /// Run a processor: offer resources, run tasks in enclaves, post receipts
+    Node(Node),
+    /// Approve matched tasks by policy while the owner is away
+    Agent(Agent),
+    /// Make and show keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Give an account coins of the embedded chain
+    Fund(Fund),
+    /// Pack, copy and look at container images
+    #[command(subcommand)]
+    Image(Image),
+    /// Build the measured guest, in which the runtime is the only program
+    #[command(subcommand)]
+    Guest(Guest),
+    /// Write and check evidence policies
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Explain and verify evidence of TEEs by itself, and fetch what endorses it
+    #[command(subcommand)]
+    Evidence(Evidence),
+    /// Deploy and check the contract
+    #[command(subcommand)]
+    Contract(Contract),
+    /// Seal a file or folder into a dataset
+    Seal(Seal),
+    /// Check and open a sealed dataset, or a task's results
+    Open(Open),
+    /// Request a task, approve it, wait, and open and verify its results
+    Run(Run),
+    /// Post a request and return
+    Request(Request),
+    /// List the offers that stand
+    Offers(Offers),
+    /// Check a matched task's evidence, and release the secret to its enclave
+    Approve(Approve),
+    /// Refuse a matched task's evidence: the task is open again
+    Reject(Reject),
+    /// Take back a request that is not matched
+    Cancel(TaskArg),
+    /// End a task whose deadline has passed
+    Expire(TaskArg),
+    /// Show where a task stands
+    Status(Status),
+    /// Write a proven task's proof file
+    Proof(Proof),
+    /// Verify a proof file or a task; needs no account and, for a file, no network
+    Verify(Verify),
+    /// Pay the account's credit out of the contract
+    Withdraw,
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print this reference as Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Shell
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,65 @@
+//! The steps of a task.
+
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Task file, YAML
+    pub(crate) task: PathBuf,
+    /// New folder for the opened results
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub(crate) to: PathBuf,
+    /// Proof file
+    #[arg(long, value_name = "FILE", default_value = "proof.pox")]
+    pub(crate) proof: PathBuf,
+    /// Confirmations before a step counts
+    #[arg(long, value_name = "BLOCKS")]
+    pub(crate) confirmations: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Request {
+    /// Task file, YAML
+    pub(crate) task: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Offers {
+    /// Only offers that fit this task file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) r#for: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskArg {
+    /// Task id
+    pub(crate) task: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// Task id
+    pub(crate) task: String,
+    /// Wait for the match, at most so long
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wait: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    /// Task id
+    pub(crate) task: String,
+    /// Reason code of spec §9.4
+    #[arg(long, value_name = "CODE", default_value_t = 5)]
+    pub(crate) reason: u8,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Task id; all of this home's tasks if left out
+    pub(crate) task: Option<String>,
+    /// Wait until the task has ended, at most so long
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wait: Option<String>,
+}
