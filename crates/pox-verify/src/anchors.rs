@@ -2,7 +2,7 @@
 
 use crate::evidence::launch::PlatformId;
 use crate::evidence::roots::VendorRoots;
-use crate::policy::Measurement;
+use crate::policy::{Measurement, is_advisory};
 use alloy_primitives::{Address, B256, address};
 use core::num::NonZeroU64;
 use pox_core::endorsement::Endorsement;
@@ -40,6 +40,11 @@ pub struct Fresh {
     /// Flaws, by their vendors' names, that are not to be put up with.
     pub denied_advisories: BTreeSet<String>,
 }
+
+/// A text names neither a platform nor a flaw.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no platform (ppid:0x…, chip-id:0x…, module-id:0x…) and no advisory (A-Z 0-9 -)")]
+pub struct BadDenial(pub String);
 
 /// A published build of the measured runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +125,23 @@ impl Default for Anchors {
     }
 }
 
+impl Fresh {
+    /// Denies what a text names: one platform, or one flaw. What has a colon is never taken for a flaw, which would deny nothing.
+    ///
+    /// # Errors
+    /// It names neither.
+    pub fn deny(&mut self, text: &str) -> Result<(), BadDenial> {
+        if let Ok(platform) = text.parse() {
+            self.denied_platforms.insert(platform);
+        } else if is_advisory(text) {
+            self.denied_advisories.insert(text.to_owned());
+        } else {
+            return Err(BadDenial(text.to_owned()));
+        }
+        Ok(())
+    }
+}
+
 impl Anchors {
     /// The name under which a measurement is known, if it is.
     pub fn release(&self, measurement: Measurement) -> Option<&str> {
@@ -142,6 +164,19 @@ mod tests {
     use super::*;
     use k256::ecdsa::SigningKey;
     use sha2::{Digest, Sha256};
+
+    #[test]
+    fn what_is_denied_is_a_platform_or_a_flaw() {
+        let mut fresh = Fresh::default();
+        for text in ["ppid:0x00ff", "chip-id:0x01", "INTEL-SA-00615"] {
+            fresh.deny(text).unwrap();
+        }
+        assert_eq!((fresh.denied_platforms.len(), fresh.denied_advisories.len()), (2, 1));
+        let long = "A".repeat(65);
+        for text in ["", "ppid:0xFF", "ppid:", "PPID:0x00", "intel-sa-00615", "INTEL SA", &long] {
+            assert_eq!(fresh.deny(text), Err(BadDenial(text.to_owned())));
+        }
+    }
 
     #[test]
     fn the_simulated_root_is_the_specs() {

@@ -22,7 +22,7 @@ mod steps;
 mod verdict;
 mod verified;
 
-pub use anchors::{Anchors, Fresh};
+pub use anchors::{Anchors, BadDenial, Fresh};
 pub use facts::{EvidenceFacts, Facts, HardwareFacts, Opened, OpenedLeaf, ReportFacts, StateFacts, Usage};
 pub use grade::{Grade, UnknownGrade};
 pub use judge::{judge, verify};

@@ -2,6 +2,7 @@
 
 use super::launch::{Launch, LaunchBinding, PlatformId, PlatformTrait, TcbStatus, Window};
 use super::roots::{RootStanding, VendorRoots};
+use super::vendors::Known;
 use super::{
     Assessment, Context, EvidenceClaims, EvidenceRejection, Fault, Standing, VendorRejection, vendors,
 };
@@ -38,8 +39,11 @@ pub(super) struct Basis<'a> {
 pub(super) fn verify(
     evidence: &Evidence,
     context: &Context<'_>,
+    known: &Known,
 ) -> Result<EvidenceClaims, EvidenceRejection> {
-    weigh(evidence, context, &|evidence, basis| vendors::appraise(evidence.kind, &evidence.quote, basis))
+    weigh(evidence, context, &|evidence, basis| {
+        vendors::appraise(evidence.kind, &evidence.quote, basis, known)
+    })
 }
 
 /// A vendor's verifier: what launch a quote vouches for, or why it doesn't.

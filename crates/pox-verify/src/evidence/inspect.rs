@@ -67,5 +67,6 @@ pub fn appraise(
     at: UnixTime,
     made: Window,
 ) -> Result<Launch, EvidenceRejection> {
-    vendors::appraise(kind, quote, &Basis { endorsements, roots, at, made })
+    let basis = Basis { endorsements, roots, at, made };
+    vendors::appraise(kind, quote, &basis, &vendors::Known::default())
 }

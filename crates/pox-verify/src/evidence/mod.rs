@@ -19,6 +19,7 @@ pub use fault::{Fault, VendorRejection};
 pub use hardware::Hardware;
 pub(crate) use hardware::{denied_platform, has};
 pub use key::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, RejectReason, check_key_evidence};
+pub(crate) use vendors::Known;
 
 use crate::anchors::Anchors;
 use crate::grade::Grade;
@@ -158,13 +159,22 @@ pub fn verify(
     evidence: &Evidence,
     context: &Context<'_>,
 ) -> Result<Verified<EvidenceClaims>, EvidenceRejection> {
+    verify_beside(evidence, context, &Known::default())
+}
+
+/// The same, beside other evidences that may have the same endorsements.
+pub(crate) fn verify_beside(
+    evidence: &Evidence,
+    context: &Context<'_>,
+    known: &Known,
+) -> Result<Verified<EvidenceClaims>, EvidenceRejection> {
     if let Some(foreign) = context.endorsements.iter().find(|one| !one.endorses(evidence.kind)) {
         return Err(EvidenceRejection::Endorsement(foreign.kind));
     }
     let claims = if evidence.kind.is_simulated() {
         simulated::verify(evidence, context)?
     } else {
-        hardware::verify(evidence, context)?
+        hardware::verify(evidence, context, known)?
     };
     Ok(Verified::by_check(claims))
 }

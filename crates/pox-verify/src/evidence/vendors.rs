@@ -8,16 +8,21 @@ use nitro::{CertificateFault, CrlFault, NitroRejection};
 use pox_core::evidence::EvidenceKind;
 use snp::SnpRejection;
 
+/// What was found out of endorsements already, while several evidences are judged by them.
+#[derive(Debug, Default)]
+pub(crate) struct Known(snp::Chains);
+
 /// Asks the verifier of the kind; the simulated kinds have none here.
 pub(super) fn appraise(
     kind: EvidenceKind,
     quote: &[u8],
     basis: &Basis<'_>,
+    known: &Known,
 ) -> Result<Launch, EvidenceRejection> {
     let Basis { endorsements, roots, at, made } = *basis;
     Ok(match kind {
         EvidenceKind::Sgx | EvidenceKind::Tdx => dcap::appraise(kind, quote, endorsements, roots, at)?,
-        EvidenceKind::Snp => snp::appraise(quote, endorsements, roots, at)?,
+        EvidenceKind::Snp => snp::appraise_beside(quote, endorsements, roots, at, &known.0)?,
         EvidenceKind::Nitro => nitro::appraise(quote, endorsements, roots, made)?,
         EvidenceKind::Simulated | EvidenceKind::VmSim => {
             return Err(EvidenceRejection::UnsupportedKind(kind));

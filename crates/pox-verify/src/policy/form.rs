@@ -200,14 +200,20 @@ fn named(
     names: Vec<String>,
     allowed: fn(char) -> bool,
 ) -> Result<BTreeSet<String>, BadPolicy> {
-    let is_name = |name: &&String| {
-        let count = name.chars().count();
-        (1..=MAX_NAME_CHARS).contains(&count) && !name.chars().any(|c| c.is_control() || !allowed(c))
-    };
-    match names.iter().find(|name| !is_name(name)) {
+    match names.iter().find(|name| !is_name(name, allowed)) {
         Some(_) => Err(BadPolicy::Json(format!("{key}: one of them is no name"))),
         None => Ok(names.into_iter().collect()),
     }
+}
+
+fn is_name(name: &str, allowed: fn(char) -> bool) -> bool {
+    let count = name.chars().count();
+    (1..=MAX_NAME_CHARS).contains(&count) && !name.chars().any(|c| c.is_control() || !allowed(c))
+}
+
+/// Whether a text can be a vendor's name of a flaw.
+pub(crate) fn is_advisory(name: &str) -> bool {
+    is_name(name, in_advisory)
 }
 
 /// What vendors' names of flaws are made of; a name in another case would never be found.

@@ -3,6 +3,7 @@
 mod form;
 mod refusal;
 
+pub(crate) use form::is_advisory;
 pub use form::{BadPolicy, MAX_MEASUREMENTS};
 pub use refusal::PolicyRefusal;
 
@@ -139,6 +140,11 @@ impl Policy {
     /// The kinds that it can accept, as a request states them.
     pub fn kinds(&self) -> Kinds {
         self.kinds.iter().copied().filter(|kind| self.allow_simulated || !kind.is_simulated()).collect()
+    }
+
+    /// The names of the releases that it accepts; what they stand for, a verifier's anchors say.
+    pub fn releases(&self) -> impl Iterator<Item = &str> {
+        self.releases.iter().map(String::as_str)
     }
 
     /// Whether it accepts evidence of this kind and measurement.

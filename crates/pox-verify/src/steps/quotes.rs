@@ -6,7 +6,7 @@ use super::parse::Records;
 use crate::anchors::Anchors;
 use crate::evidence::launch::Window;
 use crate::evidence::{
-    Assessment, CLOCK_TOLERANCE_SECONDS, Context, EvidenceClaims, Hardware, Standing, verify,
+    Assessment, CLOCK_TOLERANCE_SECONDS, Context, EvidenceClaims, Hardware, Known, Standing, verify_beside,
 };
 use crate::grade::Grade;
 use crate::policy::Measurement;
@@ -55,8 +55,9 @@ pub(crate) fn check(
     };
     let key_context = between(steps.requested.time, steps.matched.at.time);
     let result_context = between(steps.approved.at.time, ran);
-    let quotes = match (one(key, Purpose::Key, &key_context)?, one(result, Purpose::Result, &result_context)?)
-    {
+    let known = Known::default();
+    let key_found = one(key, Purpose::Key, &key_context, &known)?;
+    let quotes = match (key_found, one(result, Purpose::Result, &result_context, &known)?) {
         (Ok(key), Ok(result)) => pair(key.into_inner(), result.into_inner())?,
         (Err(reason), _) | (_, Err(reason)) => unknown(key.kind, reason),
     };
@@ -76,8 +77,9 @@ fn one(
     evidence: &Evidence,
     purpose: Purpose,
     context: &Context<'_>,
+    known: &Known,
 ) -> Result<Result<Verified<EvidenceClaims>, Reason>, EvidenceInvalid> {
-    match verify(evidence, context) {
+    match verify_beside(evidence, context, known) {
         Ok(claims) => Ok(Ok(claims)),
         Err(error) => match error.as_unknown() {
             Some(reason) => Ok(Err(reason)),

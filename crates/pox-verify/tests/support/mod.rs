@@ -7,6 +7,7 @@
 
 pub mod cases;
 pub mod chain;
+pub mod hardware;
 
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;

@@ -11,6 +11,7 @@ use p384::ecdsa::signature::Verifier;
 use p384::ecdsa::{Signature, VerifyingKey};
 use pox_core::UnixTime;
 use pox_core::receipt::Endorsement;
+use std::cell::RefCell;
 
 /// A key that signs reports, for which a pinned root vouched at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +117,40 @@ impl Chain {
             Some(((part, reported), (_, certified))) => Err(SnpRejection::Tcb { part, reported, certified }),
             None => Ok(()),
         }
+    }
+}
+
+/// Chains that were verified, each with all that this depends on: the two evidences of a proof have the same endorsements, whose
+/// three signatures of 4,096 bits take most of the time.
+#[derive(Debug, Default)]
+pub(in crate::evidence) struct Chains(RefCell<Vec<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    endorsements: Vec<Endorsement>,
+    roots: VendorRoots,
+    at: UnixTime,
+    chain: Chain,
+}
+
+impl Chains {
+    /// As [`Chain::verify`]; what is refused is not remembered.
+    pub(super) fn verify(
+        &self,
+        endorsements: &[Endorsement],
+        roots: &VendorRoots,
+        at: UnixTime,
+    ) -> Result<Chain, SnpRejection> {
+        let mut known = self.0.borrow_mut();
+        let same =
+            |known: &&Known| known.at == at && known.roots == *roots && known.endorsements == endorsements;
+        if let Some(known) = known.iter().find(same) {
+            return Ok(known.chain.clone());
+        }
+        let chain = Chain::verify(endorsements, roots, at)?;
+        let endorsements = endorsements.to_vec();
+        known.push(Known { endorsements, roots: roots.clone(), at, chain: chain.clone() });
+        Ok(chain)
     }
 }
 

@@ -18,6 +18,7 @@ mod report;
 mod revocation;
 
 pub use chain::Chain;
+pub(super) use chain::Chains;
 pub use product::{ProductLine, TcbVersion};
 pub use rejection::{BadReport, Link, PolicyTerm, SnpRejection};
 pub use report::{
@@ -45,8 +46,19 @@ pub fn appraise(
     roots: &VendorRoots,
     at: UnixTime,
 ) -> Result<Launch, SnpRejection> {
+    appraise_beside(quote, endorsements, roots, at, &Chains::default())
+}
+
+/// The same, by a chain that was verified before of exactly the same things, if there is one.
+pub(super) fn appraise_beside(
+    quote: &[u8],
+    endorsements: &[Endorsement],
+    roots: &VendorRoots,
+    at: UnixTime,
+    chains: &Chains,
+) -> Result<Launch, SnpRejection> {
     let report = Report::parse(quote)?;
-    Chain::verify(endorsements, roots, at)?.appraise_parsed(quote, &report)
+    chains.verify(endorsements, roots, at)?.appraise_parsed(quote, &report)
 }
 
 /// Reads what a report says of itself; nothing of it is verified.
