@@ -156,6 +156,11 @@ impl<'a> EventLog<'a> {
 }
 
 impl Event<'_> {
+    /// The specification's name of its kind, if it is one of those that boots of guests have.
+    pub fn kind_name(&self) -> Option<&'static str> {
+        KINDS.iter().find(|(kind, _)| *kind == self.kind).map(|(_, name)| *name)
+    }
+
     /// Whether the digest is that of the content, so that a log that replays vouches for the content as well.
     pub fn is_of_content(&self) -> bool {
         self.digest == Digest384::of(&[self.content])
@@ -228,3 +233,23 @@ const SIGNATURE: &[u8; 16] = b"Spec ID Event03\0";
 const SHA384: u16 = 0x000c;
 /// `EV_NO_ACTION`: an event that extends nothing.
 const NO_ACTION: u32 = 3;
+/// TCG PC Client Platform Firmware Profile §10.4.1, "Event Types".
+const KINDS: [(u32, &str); 17] = [
+    (0x0000_0001, "EV_POST_CODE"),
+    (0x0000_0004, "EV_SEPARATOR"),
+    (0x0000_0005, "EV_ACTION"),
+    (0x0000_0006, "EV_EVENT_TAG"),
+    (0x0000_000a, "EV_PLATFORM_CONFIG_FLAGS"),
+    (0x0000_000d, "EV_IPL"),
+    (0x8000_0001, "EV_EFI_VARIABLE_DRIVER_CONFIG"),
+    (0x8000_0002, "EV_EFI_VARIABLE_BOOT"),
+    (0x8000_0003, "EV_EFI_BOOT_SERVICES_APPLICATION"),
+    (0x8000_0006, "EV_EFI_GPT_EVENT"),
+    (0x8000_0007, "EV_EFI_ACTION"),
+    (0x8000_0008, "EV_EFI_PLATFORM_FIRMWARE_BLOB"),
+    (0x8000_0009, "EV_EFI_HANDOFF_TABLES"),
+    (0x8000_000a, "EV_EFI_PLATFORM_FIRMWARE_BLOB2"),
+    (0x8000_000b, "EV_EFI_HANDOFF_TABLES2"),
+    (0x8000_000c, "EV_EFI_VARIABLE_BOOT2"),
+    (0x8000_00e0, "EV_EFI_VARIABLE_AUTHORITY"),
+];

@@ -9,8 +9,10 @@ use pox_verify::{MAX_MEASUREMENTS, Measurement};
 
 /// Most bytes of a manifest: some hundred launches with texts as they are here.
 pub const MAX_RELEASE_BYTES: usize = 256 << 10;
-/// Most bytes of a release's name or a shape's text.
-pub const MAX_TEXT_BYTES: usize = 256;
+/// Most bytes of a release's name: what a policy can name.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Most bytes of a shape's text.
+pub const MAX_SHAPE_BYTES: usize = 256;
 /// The manifest format that this version reads and writes.
 const VERSION: u32 = 1;
 
@@ -48,7 +50,7 @@ pub enum BadRelease {
     Version(u32),
     /// A name or a shape that can't be shown on one line.
     #[error(
-        "a text of the release manifest is empty, longer than {MAX_TEXT_BYTES} bytes, or not printable ASCII"
+        "a text of the release manifest is empty, too long, or not printable ASCII: a name has at most {MAX_NAME_BYTES} bytes"
     )]
     Text,
     /// None, or more than a policy takes.
@@ -117,14 +119,13 @@ impl ReleaseManifest {
         &self.name
     }
 
-    /// The releases that a verifier knows by this manifest, each with kind and shape in its name.
+    /// What a verifier knows by this manifest: every launch of it, under the release's name.
     ///
     /// Says nothing of whom to believe: the caller has reason to trust the manifest, or does not load it.
     pub fn releases(&self) -> impl Iterator<Item = Release> {
-        self.launches.iter().map(|launch| Release {
-            name: format!("{} ({}: {})", self.name, launch.kind, launch.shape),
-            measurement: Measurement(launch.measurement),
-        })
+        self.launches
+            .iter()
+            .map(|launch| Release { name: self.name.clone(), measurement: Measurement(launch.measurement) })
     }
 
     fn check(&self) -> Result<(), BadRelease> {
@@ -134,13 +135,11 @@ impl ReleaseManifest {
         if self.launches.is_empty() || self.launches.len() > MAX_MEASUREMENTS {
             return Err(BadRelease::Launches(self.launches.len()));
         }
-        let good = |text: &str| {
-            !text.is_empty()
-                && text.len() <= MAX_TEXT_BYTES
-                && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        let good = |text: &str, most| {
+            (1..=most).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         };
-        let texts = self.launches.iter().map(|launch| launch.shape.as_str()).chain([self.name.as_str()]);
-        if texts.into_iter().all(good) { Ok(()) } else { Err(BadRelease::Text) }
+        let shapes_are_good = self.launches.iter().all(|launch| good(&launch.shape, MAX_SHAPE_BYTES));
+        if shapes_are_good && good(&self.name, MAX_NAME_BYTES) { Ok(()) } else { Err(BadRelease::Text) }
     }
 }
 

@@ -17,10 +17,22 @@ fn a_verifier_that_loads_a_release_accepts_its_measurements() {
     for launch in &expected.launches[1..] {
         assert_eq!(Policy::default().accepts(launch.kind, launch.measurement, &anchors), Ok(()));
     }
-    assert_eq!(
-        anchors.release(tdx.measurement),
-        Some("pox-guest 0.1.0 (tdx: page by page, kernel as built, initrd=initrd first)")
-    );
+    assert_eq!(anchors.release(tdx.measurement), Some("pox-guest 0.1.0"));
+}
+
+#[test]
+fn a_policy_names_a_release_whichever_way_it_is_launched() {
+    let (release, expected) = release();
+    let anchors = Anchors { releases: release.releases().collect(), ..Anchors::default() };
+    let named = Policy::from_written(br#"{"version":1,"releases":["pox-guest 0.1.0"]}"#).unwrap();
+    let other = Policy::from_written(br#"{"version":1,"releases":["pox-guest 0.1"]}"#).unwrap();
+    for launch in &expected.launches[1..] {
+        assert_eq!(named.accepts(launch.kind, launch.measurement, &anchors), Ok(()));
+        assert!(other.accepts(launch.kind, launch.measurement, &anchors).is_err());
+    }
+    // A name that a policy could not name is none.
+    assert!(ReleaseManifest::new(&"x".repeat(64), &expected).is_ok());
+    assert_eq!(ReleaseManifest::new(&"x".repeat(65), &expected), Err(BadRelease::Text));
 }
 
 #[test]
