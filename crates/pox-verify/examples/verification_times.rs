@@ -9,6 +9,8 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use dcap_qvl::QuotePolicy;
+use dcap_qvl::verify::QuoteVerifier;
 use pox_core::UnixTime;
 use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::EvidenceKind;
@@ -18,20 +20,47 @@ use pox_verify::evidence::inspect::appraise;
 use pox_verify::evidence::launch::Window;
 use pox_verify::evidence::roots::VendorRoots;
 use pox_verify::{Grade, verify};
+use sev::certs::snp::{Chain, Verifiable};
+use sev::firmware::guest::AttestationReport;
+use sev::parser::ByteParser;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use support::hardware::{KINDS, draft, trusting};
 use support::{CHAIN_ID, Draft, NOW};
+
+/// 2025-06-20, when the recorded collateral held.
+const DCAP_AT: u64 = 1_750_377_600;
 
 fn main() {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("a folder for the cases"));
     for evidence in [sgx(), tdx(), snp(), nitro()] {
         evidence.time(&folder);
     }
+    alone();
     for kind in KINDS {
         proof(&format!("proof-{kind}"), &draft(kind), &folder);
     }
     proof("proof-simulated", &Draft::default(), &folder);
+}
+
+/// The crates underneath, without what we check beside.
+fn alone() {
+    for (name, quote) in [("sgx", "dcap/dcap-qvl/sgx_quote"), ("tdx", "dcap/dcap-qvl/tdx_quote")] {
+        let json = recorded(&format!("{quote}_collateral.json"));
+        let (quote, collateral) = (recorded(quote), serde_json::from_slice(&json).unwrap());
+        let verifier = QuoteVerifier::new(VendorRoots::pinned().intel);
+        let policy = QuotePolicy::claims_only(DCAP_AT);
+        report(&format!("dcap-qvl alone, {name}"), quote.len(), || {
+            verifier.verify_with_policy(&quote, &collateral, DCAP_AT, &policy).unwrap();
+        });
+    }
+    let [ark, ask, vek] = ["ark", "ask", "vcek"].map(|name| recorded(&format!("snp/milan-{name}.der")));
+    let quote = recorded("snp/milan-report.bin");
+    report("sev alone, snp", quote.len(), || {
+        let chain = Chain::from_der(&ark, &ask, &vek).unwrap();
+        let report = AttestationReport::from_bytes(quote.as_slice()).unwrap();
+        (&chain, &report).verify().unwrap();
+    });
 }
 
 /// A recorded evidence of real hardware.
@@ -128,8 +157,7 @@ fn dcap(name: &'static str, kind: EvidenceKind, quote: &str) -> Recorded {
     let collateral =
         Collateral::from_json(&recorded(&format!("{quote}_collateral.json")), PckChain::Drop).unwrap();
     let endorsements = vec![Endorsement::new(EndorsementKind::DcapCollateral, collateral.to_bytes())];
-    // 2025-06-20, when the recorded collateral held.
-    Recorded { name, kind, quote: recorded(quote), endorsements, at: 1_750_377_600 }
+    Recorded { name, kind, quote: recorded(quote), endorsements, at: DCAP_AT }
 }
 
 fn sgx() -> Recorded {

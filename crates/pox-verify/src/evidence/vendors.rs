@@ -10,7 +10,10 @@ use snp::SnpRejection;
 
 /// What was found out of endorsements already, while several evidences are judged by them.
 #[derive(Debug, Default)]
-pub(crate) struct Known(snp::Chains);
+pub(crate) struct Known {
+    snp: snp::Chains,
+    nitro: nitro::Held,
+}
 
 /// Asks the verifier of the kind; the simulated kinds have none here.
 pub(super) fn appraise(
@@ -22,8 +25,8 @@ pub(super) fn appraise(
     let Basis { endorsements, roots, at, made } = *basis;
     Ok(match kind {
         EvidenceKind::Sgx | EvidenceKind::Tdx => dcap::appraise(kind, quote, endorsements, roots, at)?,
-        EvidenceKind::Snp => snp::appraise_beside(quote, endorsements, roots, at, &known.0)?,
-        EvidenceKind::Nitro => nitro::appraise(quote, endorsements, roots, made)?,
+        EvidenceKind::Snp => snp::appraise_beside(quote, endorsements, roots, at, &known.snp)?,
+        EvidenceKind::Nitro => nitro::appraise_beside(quote, endorsements, roots, made, &known.nitro)?,
         EvidenceKind::Simulated | EvidenceKind::VmSim => {
             return Err(EvidenceRejection::UnsupportedKind(kind));
         }

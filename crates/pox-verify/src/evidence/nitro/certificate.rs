@@ -1,6 +1,6 @@
 //! One X.509 certificate: what its bytes say, as far as a chain of these depends on it.
 
-use super::ecdsa;
+use super::ecdsa::Held;
 use super::rejection::CertificateFault;
 use p384::PublicKey;
 use p384::ecdsa::Signature;
@@ -58,8 +58,8 @@ pub(super) enum SignedFault {
 }
 
 impl Signed {
-    pub(super) fn is_by(&self, key: &PublicKey) -> bool {
-        ecdsa::signed(key, self.digest, &self.signature)
+    pub(super) fn is_by(&self, key: &PublicKey, held: &Held) -> bool {
+        held.signed(key, self.digest, &self.signature)
     }
 }
 
@@ -111,10 +111,10 @@ impl Certificate {
     }
 
     /// Checks that another issued it; the other has to be checked by itself.
-    pub(super) fn check_issuer(&self, issuer: &Self) -> Result<(), CertificateFault> {
+    pub(super) fn check_issuer(&self, issuer: &Self, held: &Held) -> Result<(), CertificateFault> {
         if self.issuer != issuer.subject {
             Err(CertificateFault::Issuer)
-        } else if self.signed.is_by(&issuer.key) {
+        } else if self.signed.is_by(&issuer.key, held) {
             Ok(())
         } else {
             Err(CertificateFault::Signature)

@@ -2,6 +2,7 @@
 
 use super::certificate::Certificate;
 use super::document::Document;
+use super::ecdsa::Held;
 use super::rejection::{CertificateFault, NitroRejection};
 use pox_core::UnixTime;
 
@@ -28,7 +29,7 @@ impl Chain {
     /// Checks that each certificate held when the document was made, and that each issued the next.
     ///
     /// Forms and times of all come before the signatures of any: what costs little comes first.
-    pub(super) fn check(&self, made: UnixTime) -> Result<(), NitroRejection> {
+    pub(super) fn check(&self, made: UnixTime, held: &Held) -> Result<(), NitroRejection> {
         let at = |position| move |fault| NitroRejection::Certificate { position, fault };
         let signer = self.authorities.len();
         for (position, authority) in self.authorities.iter().enumerate() {
@@ -38,9 +39,11 @@ impl Chain {
         self.signer.check_time(made).map_err(at(signer))?;
         self.signer.check_signer().map_err(at(signer))?;
         for (issuer, certificate) in self.links() {
-            certificate.check_issuer(&self.authorities[issuer]).map_err(|fault| match (issuer, fault) {
-                (0, CertificateFault::Issuer | CertificateFault::Signature) => NitroRejection::Root,
-                (_, fault) => at(issuer + 1)(fault),
+            certificate.check_issuer(&self.authorities[issuer], held).map_err(|fault| {
+                match (issuer, fault) {
+                    (0, CertificateFault::Issuer | CertificateFault::Signature) => NitroRejection::Root,
+                    (_, fault) => at(issuer + 1)(fault),
+                }
             })?;
         }
         Ok(())

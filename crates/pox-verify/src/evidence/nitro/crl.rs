@@ -3,6 +3,7 @@
 use super::super::launch::Window;
 use super::certificate::signed;
 use super::chain::Chain;
+use super::ecdsa::Held;
 use super::rejection::{CrlFault, NitroRejection};
 use pox_core::UnixTime;
 use pox_core::receipt::Endorsement;
@@ -16,24 +17,28 @@ use x509_cert::ext::pkix::crl::dp::IssuingDistributionPoint;
 ///
 /// What is revoked is revoked, whatever date the list gives for it: these certificates live days, and a key that had to be
 /// revoked in that time may have been another's before anybody noticed.
-pub(super) fn check(chain: &Chain, endorsements: &[Endorsement]) -> Result<Option<Window>, NitroRejection> {
+pub(super) fn check(
+    chain: &Chain,
+    endorsements: &[Endorsement],
+    held: &Held,
+) -> Result<Option<Window>, NitroRejection> {
     if let Some(other) = endorsements.iter().find(|endorsement| endorsement.kind != NITRO_CRL) {
         return Err(NitroRejection::Endorsement(other.kind));
     }
     if endorsements.len() > MAX_CRLS {
         return Err(NitroRejection::TooManyCrls { actual: endorsements.len(), most: MAX_CRLS });
     }
-    let mut held: Option<Window> = None;
+    let mut common: Option<Window> = None;
     for endorsement in endorsements {
-        let Some((position, window)) = check_one(chain, &endorsement.content)? else { continue };
-        let both = held.map_or(Some(window), |held| held.and(window));
-        held = Some(both.ok_or(NitroRejection::Crl { position, fault: CrlFault::Disjoint })?);
+        let Some((position, window)) = check_one(chain, &endorsement.content, held)? else { continue };
+        let both = common.map_or(Some(window), |common| common.and(window));
+        common = Some(both.ok_or(NitroRejection::Crl { position, fault: CrlFault::Disjoint })?);
     }
-    Ok(held)
+    Ok(common)
 }
 
 /// Checks the chain against one list; `None` if no authority of the chain issued it.
-fn check_one(chain: &Chain, der: &[u8]) -> Result<Option<(usize, Window)>, NitroRejection> {
+fn check_one(chain: &Chain, der: &[u8], held: &Held) -> Result<Option<(usize, Window)>, NitroRejection> {
     let (content, algorithm, signed) = signed(der).map_err(|_| NitroRejection::MalformedCrl)?;
     let list = TbsCertList::from_der(content).map_err(|_| NitroRejection::MalformedCrl)?;
     if list.signature != algorithm {
@@ -47,7 +52,7 @@ fn check_one(chain: &Chain, der: &[u8]) -> Result<Option<(usize, Window)>, Nitro
     if !issuer.signs_crls() {
         return Err(at(CrlFault::NotIssuer));
     }
-    if !signed.is_by(&issuer.key) {
+    if !signed.is_by(&issuer.key, held) {
         return Err(at(CrlFault::Signature));
     }
     let window = window(&list).map_err(at)?;

@@ -17,10 +17,30 @@ use p384::elliptic_curve::group::prime::PrimeCurveAffine;
 use p384::elliptic_curve::ops::{Invert, Reduce};
 use p384::elliptic_curve::sec1::ToEncodedPoint;
 use p384::{AffinePoint, FieldBytes, FieldElement, NistP384, PublicKey, Scalar, U384};
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
+/// Signatures that hold, so that each is looked at once: the documents of one enclave have the same certificates.
+#[derive(Debug, Default)]
+pub(in crate::evidence) struct Held(RefCell<Vec<(PublicKey, [u8; 48], Signature)>>);
+
+impl Held {
+    /// As [`signed`]; what does not hold is not remembered.
+    pub(super) fn signed(&self, key: &PublicKey, digest: [u8; 48], signature: &Signature) -> bool {
+        let this = (*key, digest, *signature);
+        if self.0.borrow().contains(&this) {
+            return true;
+        }
+        let holds = signed(key, digest, signature);
+        if holds {
+            self.0.borrow_mut().push(this);
+        }
+        holds
+    }
+}
+
 /// Whether a key signed a SHA-384 digest (FIPS 186-5 §6.4.2).
-pub(super) fn signed(key: &PublicKey, digest: [u8; 48], signature: &Signature) -> bool {
+fn signed(key: &PublicKey, digest: [u8; 48], signature: &Signature) -> bool {
     let (r, s) = signature.split_scalars();
     let inverse = *s.invert_vartime();
     let digest = <Scalar as Reduce<U384>>::reduce_bytes(&FieldBytes::from(digest));
@@ -300,6 +320,21 @@ mod tests {
         let are_apart =
             digits.windows(window).all(|some| some.iter().filter(|digit| **digit != 0).count() < 2);
         sum == *scalar && are_odd && are_small && are_apart
+    }
+
+    #[test]
+    fn only_what_holds_is_remembered_and_only_as_it_is() {
+        let (key, other) =
+            (SigningKey::from_slice(&[3; 48]).unwrap(), SigningKey::from_slice(&[4; 48]).unwrap());
+        let signature: Signature = key.sign_prehash(&[5; 48]).unwrap();
+        let of = |key: &SigningKey| PublicKey::from(key.verifying_key());
+        let held = Held::default();
+        for _ in 0..2 {
+            assert!(held.signed(&of(&key), [5; 48], &signature));
+            assert!(!held.signed(&of(&key), [6; 48], &signature));
+            assert!(!held.signed(&of(&other), [5; 48], &signature));
+        }
+        assert_eq!(held.0.borrow().len(), 1);
     }
 
     #[test]
