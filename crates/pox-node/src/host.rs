@@ -8,7 +8,7 @@ use crate::runtime::{Runtime, Started};
 use crate::vm::Around;
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, MAX_CHUNK_BYTES, Stage, receive, send};
 use pox_core::endorsement::{Endorsement, fitting};
-use pox_core::evidence::EvidenceKind;
+use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::{Address, Resources, TaskId};
 use pox_store::image::{Digest, Image, ImageSource};
 use pox_store::{Access, Location, Name, PutMode, Range, Store};
@@ -74,10 +74,11 @@ impl Enclave {
         endorser: Arc<dyn Endorser>,
         reports: Sender<(TaskId, Report)>,
     ) -> io::Result<Self> {
-        let Started { process, input, output, last_words, around } = runtime.start(resources)?;
+        let Started { process, input, output, last_words, around } = runtime.start(task, resources)?;
         let (secrets, inbox) = channel();
         let output = BufReader::new(output);
-        let session = Session { input, output, inbox, storage, endorser, images: HashMap::new() };
+        let kind = runtime.kind();
+        let session = Session { kind, input, output, inbox, storage, endorser, images: HashMap::new() };
         let thread = std::thread::Builder::new().name(format!("enclave {task}")).spawn(move || {
             let tell = |report| reports.send((task, report)).is_ok();
             if let Err(error) = session.serve(&boot, &tell) {
@@ -121,6 +122,8 @@ pub struct Storage {
 }
 
 struct Session {
+    /// What was launched.
+    kind: EvidenceKind,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     inbox: Receiver<Vec<u8>>,
@@ -135,6 +138,10 @@ impl Session {
         loop {
             match self.hear()? {
                 EnclaveMessage::Ready { enclave, evidence } => {
+                    // Nobody is offered one kind of TEE and given another, weaker or not.
+                    if Evidence::parse(&evidence).map(|evidence| evidence.kind) != Ok(self.kind) {
+                        return Err(ChannelError::Unexpected("evidence of another kind than was launched"));
+                    }
                     tell(Report::Ready { enclave, evidence });
                     self.pass_secret()?;
                 }

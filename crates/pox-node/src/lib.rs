@@ -4,6 +4,7 @@
 //! what an owner wrote, sees a key or a byte of plaintext: only the enclave unpacks, opens and runs.
 
 mod clock;
+pub mod doctor;
 pub mod endorsements;
 mod endorser;
 pub mod host;
@@ -18,4 +19,4 @@ pub use endorser::{Endorser, NoEndorsements};
 pub use journal::{Journal, JournalError};
 pub use objects::StoreSource;
 pub use runtime::{Program, Runtime};
-pub use vm::Guest;
+pub use vm::{Guest, GuestHost, Platform, emulator};

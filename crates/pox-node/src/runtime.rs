@@ -1,8 +1,8 @@
 //! The measured runtime as something that can be started: a program of this machine, or a guest.
 
 use crate::vm::{Around, Guest};
-use pox_core::Resources;
 use pox_core::evidence::EvidenceKind;
+use pox_core::{Resources, TaskId};
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use std::sync::mpsc::Receiver;
 pub enum Runtime {
     /// A child process.
     Process(Program),
-    /// A guest under plain emulation.
+    /// A guest, on hardware or under plain emulation.
     Vm(Guest),
 }
 
@@ -43,15 +43,15 @@ impl Runtime {
     pub fn kind(&self) -> EvidenceKind {
         match self {
             Self::Process(_) => EvidenceKind::Simulated,
-            Self::Vm(_) => EvidenceKind::VmSim,
+            Self::Vm(guest) => guest.kind(),
         }
     }
 
     /// Starts it for a task that may use so much.
-    pub(crate) fn start(&self, resources: &Resources) -> io::Result<Started> {
+    pub(crate) fn start(&self, task: TaskId, resources: &Resources) -> io::Result<Started> {
         match self {
             Self::Process(program) => program.start(),
-            Self::Vm(guest) => guest.start(resources),
+            Self::Vm(guest) => guest.start(task, resources),
         }
     }
 }

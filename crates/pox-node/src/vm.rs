@@ -1,18 +1,22 @@
-//! A virtual machine per task, under plain emulation: kind `vm-sim`.
+//! A virtual machine per task: on TDX or SNP hardware, or under plain emulation, kind `vm-sim`.
 //!
-//! The launcher does what a TEE's hardware does: it measures the files that it launches, and signs for that measurement what
-//! the guest asks it to (spec §14.3). **None of it protects anything**: the launcher is the processor's.
+//! Hardware measures the guest and signs for it, and the launcher only says which task the launch is for. Under emulation the
+//! launcher does what hardware would: it measures the files that it launches, and signs for that measurement what the guest asks
+//! it to (spec §14.3). **That protects nothing**: the launcher is the processor's. One never stands in for the other.
 
 mod port;
 
 use crate::runtime::{Started, put};
 use port::Port;
-use pox_core::Resources;
-use pox_core::evidence::SimulatedQuote;
+use pox_core::evidence::{EvidenceKind, SimulatedQuote};
+use pox_core::{Resources, TaskId};
 use pox_guest::image::{Digests, GuestImage};
 use pox_guest::launch::{Files, Machine, Shape, arguments};
+use pox_guest::measure::firmware::{FirmwareError, MAX_FIRMWARE_BYTES};
+use pox_guest::measure::snp::SnpFirmware;
+use pox_guest::measure::tdx::Tdvf;
 use pox_verify::Measurement;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
@@ -24,26 +28,59 @@ use tempfile::TempDir;
 /// A guest, installed where QEMU can read it.
 #[derive(Debug, Clone)]
 pub struct Guest {
-    emulator: PathBuf,
+    host: GuestHost,
     files: Files,
     measurement: Measurement,
-    room_mib: u32,
+}
+
+/// What guests are launched with.
+#[derive(Debug, Clone)]
+pub struct GuestHost {
+    /// QEMU.
+    pub emulator: PathBuf,
+    /// What protects the guest, or that nothing does.
+    pub platform: Platform,
+    /// Memory for images and opened inputs, beside what a task asks for.
+    pub room_mib: u32,
+}
+
+/// What a guest runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Platform {
+    /// Software emulation; **protects nothing**.
+    Emulated,
+    /// Intel TDX.
+    Tdx {
+        /// TDVF.
+        firmware: PathBuf,
+        /// Where the quote generation service listens, by its vsock port.
+        quote_service_port: u32,
+    },
+    /// AMD SEV-SNP.
+    Snp {
+        /// OVMF that measures what it boots (AmdSev).
+        firmware: PathBuf,
+        /// QEMU's name of the processor model.
+        cpu: String,
+        /// Where in a page table entry the encryption bit is.
+        encryption_bit: u8,
+    },
 }
 
 /// What stands around a guest that runs; dropped after it.
 #[derive(Debug)]
 pub(crate) struct Around {
-    _ports: [Port; 2],
+    _ports: Vec<Port>,
     _folder: TempDir,
 }
 
 impl Guest {
-    /// Writes a guest's files into a folder, unless they stand there already. Images and opened inputs of a task, which live in
-    /// the guest's memory, may take `room_mib`.
+    /// Writes a guest's files into a folder, unless they stand there already.
     ///
     /// # Errors
-    /// The files can't be written, or there is no emulator in `PATH`.
-    pub fn install(image: &GuestImage, folder: &Path, room_mib: u32) -> io::Result<Self> {
+    /// The files can't be written, or the firmware is none for the platform.
+    pub fn install(image: &GuestImage, folder: &Path, host: GuestHost) -> io::Result<Self> {
+        host.platform.check()?;
         let measurement = image.digests().vm_sim();
         let folder = folder.join(format!("guest-{}", hex::encode(&measurement.0[..8])));
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -51,39 +88,80 @@ impl Guest {
         put(&image.kernel, &kernel, 0o600)?;
         put(&image.initramfs, &initramfs, 0o600)?;
         let files = Files { kernel, initramfs, command_line: image.command_line.clone() };
-        Ok(Self { emulator: emulator()?, files, measurement, room_mib })
+        Ok(Self { host, files, measurement })
     }
 
-    /// What the simulated hardware measures of it.
-    pub fn measurement(&self) -> Measurement {
-        self.measurement
+    /// Which kind of evidence it gives.
+    pub fn kind(&self) -> EvidenceKind {
+        match self.host.platform {
+            Platform::Emulated => EvidenceKind::VmSim,
+            Platform::Tdx { .. } => EvidenceKind::Tdx,
+            Platform::Snp { .. } => EvidenceKind::Snp,
+        }
     }
 
-    pub(crate) fn start(&self, resources: &Resources) -> io::Result<Started> {
+    /// Starts it for one task, which hardware binds to the launch, that may use so much.
+    pub(crate) fn start(&self, task: TaskId, resources: &Resources) -> io::Result<Started> {
         let folder = tempfile::Builder::new().prefix("pox-vm-").tempdir()?;
         let (tee, console) = (folder.path().join("tee"), folder.path().join("console"));
         let (words, last_words) = channel();
-        // As hardware would: what is launched now, not what was installed once.
-        let (kernel, initramfs) = (fs::read(&self.files.kernel)?, fs::read(&self.files.initramfs)?);
-        let measurement = Digests::of(&kernel, &initramfs, &self.files.command_line).vm_sim();
-        let ports = [
-            Port::listen(tee.clone(), move |guest| sign(guest, measurement))?,
-            Port::listen(console.clone(), move |guest| listen(guest, &words))?,
-        ];
-        let mut command = Command::new(&self.emulator);
-        let shape = self.shape(resources);
-        command.args(arguments(&Machine::Emulated { tee }, &self.files, shape, Some(&console)));
+        let mut ports = vec![Port::listen(console.clone(), move |guest| listen(guest, &words))?];
+        let machine = match &self.host.platform {
+            Platform::Emulated => {
+                ports.push(self.play_the_tee(&tee)?);
+                Machine::Emulated { tee }
+            }
+            Platform::Tdx { firmware, quote_service_port } => {
+                Machine::Tdx { firmware: firmware.clone(), quote_service_port: *quote_service_port, task }
+            }
+            Platform::Snp { firmware, cpu, encryption_bit } => Machine::Snp {
+                firmware: firmware.clone(),
+                cpu: cpu.clone(),
+                encryption_bit: *encryption_bit,
+                task,
+            },
+        };
+        let mut command = Command::new(&self.host.emulator);
+        command.args(arguments(&machine, &self.files, self.shape(resources), Some(&console)));
         let started = Started::spawn(command)?;
         let around = Some(Around { _ports: ports, _folder: folder });
         Ok(Started { last_words: Some(last_words), around, ..started })
     }
 
+    /// As hardware would: measures what is launched now, not what was installed once.
+    fn play_the_tee(&self, socket: &Path) -> io::Result<Port> {
+        let (kernel, initramfs) = (fs::read(&self.files.kernel)?, fs::read(&self.files.initramfs)?);
+        let measurement = Digests::of(&kernel, &initramfs, &self.files.command_line).vm_sim();
+        if measurement != self.measurement {
+            return Err(io::Error::other("the guest's files are not those that were installed"));
+        }
+        Port::listen(socket.to_owned(), move |guest| sign(guest, measurement))
+    }
+
     fn shape(&self, resources: &Resources) -> Shape {
         // The task's scratch is memory, and so is the copy of it that is sealed.
         let disk = resources.disk_mib.saturating_mul(2);
-        let memory_mib =
-            [resources.memory_mib, disk, self.room_mib, OWN_MIB].into_iter().fold(0, u32::saturating_add);
+        let memory_mib = [resources.memory_mib, disk, self.host.room_mib, OWN_MIB]
+            .into_iter()
+            .fold(0, u32::saturating_add);
         Shape { cpus: resources.cpu_millis.div_ceil(1000).clamp(1, MAX_CPUS), memory_mib }
+    }
+}
+
+impl Platform {
+    /// Whether the firmware is one for it; hardware measures it, and the owner's policy says which will do.
+    fn check(&self) -> io::Result<()> {
+        let (firmware, is_for_it): (_, fn(&[u8]) -> Result<(), FirmwareError>) = match self {
+            Self::Emulated => return Ok(()),
+            Self::Tdx { firmware, .. } => (firmware, |file| Tdvf::parse(file).map(drop)),
+            Self::Snp { firmware, .. } => (firmware, |file| SnpFirmware::parse(file).map(drop)),
+        };
+        let named = |error: String| io::Error::other(format!("{}: {error}", firmware.display()));
+        let mut file = Vec::new();
+        File::open(firmware)
+            .and_then(|open| open.take(MAX_FIRMWARE_BYTES as u64 + 1).read_to_end(&mut file))
+            .map_err(|error| named(error.to_string()))?;
+        is_for_it(&file).map_err(|error| named(error.to_string()))
     }
 }
 
@@ -126,7 +204,11 @@ fn last_words(text: &str) -> String {
     line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()
 }
 
-fn emulator() -> io::Result<PathBuf> {
+/// QEMU in `PATH`.
+///
+/// # Errors
+/// There is none.
+pub fn emulator() -> io::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(EMULATOR)).find(|file| file.is_file());
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{EMULATOR} is not in PATH")))
@@ -149,7 +231,8 @@ mod tests {
     fn a_guest_has_what_the_request_asks_for_and_its_own() {
         let files = Files { kernel: "k".into(), initramfs: "i".into(), command_line: String::new() };
         let measurement = Measurement(pox_core::B256::ZERO);
-        let guest = Guest { emulator: "q".into(), files, measurement, room_mib: 1000 };
+        let host = GuestHost { emulator: "q".into(), platform: Platform::Emulated, room_mib: 1000 };
+        let guest = Guest { host, files, measurement };
         let resources =
             |cpu_millis, memory_mib| Resources { cpu_millis, memory_mib, disk_mib: 64, time_limit: 1 };
         assert_eq!(guest.shape(&resources(1, 512)), Shape { cpus: 1, memory_mib: 512 + 128 + 1000 + 256 });

@@ -16,7 +16,7 @@ use pox_node::host::{Enclave, Report, Storage};
 use pox_node::owner::{
     Deadlines, FoundMatch, KeptTask, Plan, PlannedInput, check_match, open_results, prepare, release,
 };
-use pox_node::{Guest, NoEndorsements, Runtime};
+use pox_node::{Guest, GuestHost, NoEndorsements, Platform, Runtime, emulator};
 use pox_seal::dataset::{self, DirectorySink};
 use pox_seal::{Identity, IdentityKind, OsRandom};
 use pox_store::Access;
@@ -46,7 +46,7 @@ fn a_task_in_a_guest_ends_in_a_receipt_that_is_vouched_for() {
     let enclave = world.launch(sender);
     let Report::Ready { enclave: account, evidence } = next(&reports) else { panic!("not ready") };
     eprintln!("ready after {:.1?}", begin.elapsed());
-    let sockets = sockets(&emulator(world.folder.path()).unwrap());
+    let sockets = sockets(&running(world.folder.path()).unwrap());
     assert!(sockets.join("tee").exists());
     let (matched, now) = (At { number: 8, time: UnixTime(1000) }, UnixTime(1000));
     let found = FoundMatch {
@@ -87,7 +87,7 @@ fn a_task_in_a_guest_ends_in_a_receipt_that_is_vouched_for() {
         assert_eq!(found[hidden], "absent", "{found:?}");
     }
     assert_eq!(found["connect"], "refused");
-    assert_eq!(emulator(world.folder.path()), None);
+    assert_eq!(running(world.folder.path()), None);
     assert!(!sockets.exists());
 }
 
@@ -121,7 +121,8 @@ impl World {
     fn new(image: &GuestImage) -> Self {
         let folder = TempDir::new().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let guest = Guest::install(image, &at("node"), 64).unwrap();
+        let host = GuestHost { emulator: emulator().unwrap(), platform: Platform::Emulated, room_mib: 64 };
+        let guest = Guest::install(image, &at("node"), host).unwrap();
         let access = Access::default().allow_root(folder.path());
         let identity = Identity::generate(IdentityKind::Hybrid, &mut OsRandom).unwrap();
         let recipient = identity.recipient().unwrap();
@@ -264,7 +265,7 @@ fn next(reports: &Receiver<(TaskId, Report)>) -> Report {
 }
 
 /// The arguments of the emulator that runs a guest from this folder.
-fn emulator(folder: &Path) -> Option<String> {
+fn running(folder: &Path) -> Option<String> {
     let folder = folder.to_str().unwrap();
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let mut lines = processes.filter_map(|process| fs::read_to_string(process.path().join("cmdline")).ok());
