@@ -1,6 +1,6 @@
 //! What every command works with: the chain, the home, the storage, and what is trusted.
 
-use crate::cli::Global;
+use crate::cli::{Global, Trust};
 use crate::embedded;
 use crate::error::{Failure, Hint as _};
 use crate::home::Home;
@@ -26,11 +26,20 @@ pub(crate) struct Context {
     pub(crate) global: Global,
     home: OnceLock<Home>,
     rpc: OnceLock<Rpc>,
+    releases: OnceLock<Vec<Release>>,
 }
 
 impl Context {
     pub(crate) fn new(global: Global) -> Self {
-        Self { output: Output::new(&global), global, home: OnceLock::new(), rpc: OnceLock::new() }
+        let (home, rpc, releases) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { output: Output::new(&global), global, home, rpc, releases }
+    }
+
+    /// Takes the releases of these manifests for known ones, beside this program's own; once in a run.
+    pub(crate) fn trust(&self, trust: &Trust) -> Result<(), Failure> {
+        let releases = crate::trust::releases(&trust.releases)?;
+        self.releases.get_or_init(|| releases);
+        Ok(())
     }
 
     /// The user's folder, which is made if it is not there.
@@ -114,7 +123,7 @@ impl Context {
         hosts.fold(Access::default().allow_root(Path::new("/")), Access::allow_host)
     }
 
-    /// What this program trusts; it comes with the program, and nothing is asked.
+    /// What this program trusts: what comes with it, and the releases that the command names. Nothing is asked.
     pub(crate) fn anchors(&self) -> Anchors {
         let release = Release {
             name: format!("pox-enclave {}", env!("CARGO_PKG_VERSION")),
@@ -138,8 +147,9 @@ impl Context {
             authorities: Authorities::Unpinned,
             contract_code: ARTIFACT.code_hash,
         };
+        let named = self.releases.get().into_iter().flatten().cloned();
         Anchors {
-            releases: vec![release],
+            releases: [release].into_iter().chain(named).collect(),
             chains: [(pox_devchain::EMBEDDED_CHAIN_ID, embedded), (BLOXBERG_CHAIN_ID, bloxberg)].into(),
             ..Anchors::default()
         }

@@ -7,6 +7,7 @@ mod cli;
 mod command;
 mod context;
 mod embedded;
+mod endorsements;
 mod error;
 mod home;
 mod locate;
@@ -17,6 +18,7 @@ mod progress;
 mod quantity;
 mod sealed;
 mod task_file;
+mod trust;
 
 use clap::Parser as _;
 use cli::Cli;

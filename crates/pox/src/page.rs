@@ -1,7 +1,9 @@
 //! The page of a verdict, for people. It says nothing that the verdict does not say.
 
+mod diagnosis;
 mod evidence;
 
+pub(crate) use diagnosis::diagnosis;
 pub(crate) use evidence::evidence;
 
 use jiff::Timestamp;
@@ -25,7 +27,7 @@ pub(crate) fn verdict(verdict: &Verdict) -> String {
     }
     if !verdict.components.is_empty() {
         page.section("Why this grade");
-        for component in &verdict.components {
+        for component in verdict.components.iter().chain(&verdict.today) {
             page.row(component.name, component.grade);
             for reason in &component.reasons {
                 page.row("", format!("- {}", plain(&reason.to_string())));
@@ -46,9 +48,15 @@ fn headline(page: &mut Page, verdict: &Verdict) {
     let relation = match (&verdict.rejection, verdict.meets) {
         (Some(_), _) => "this proof is rejected".to_owned(),
         (None, true) => format!("meets the required grade, {}", verdict.required),
+        (None, false) if verdict.grade >= verdict.required => {
+            format!("met the required grade, {}, when it ran, and falls short of it today", verdict.required)
+        }
         (None, false) => format!("falls short of the required grade, {}", verdict.required),
     };
     page.line(&format!("{grade}: {relation}"));
+    if let Some(today) = &verdict.today {
+        page.line(&format!("today: {}", today.grade.name().to_uppercase()));
+    }
     if let Some(rejection) = &verdict.rejection {
         page.line(&format!(
             "at step {} ({}): {}",
@@ -201,6 +209,9 @@ fn next(verdict: &Verdict) -> &'static str {
         }
         (_, true) => {
             "Compare image, inputs and results with what you expect them to be: the commitments above name them."
+        }
+        (grade, false) if grade >= verdict.required => {
+            "What it showed when it ran still stands; whether that is enough today, the reasons under `today` tell."
         }
         (Grade::Asserted, false) if has_no_anchor => {
             "Ask an endpoint of the chain whether it has this block: `pox verify --live`."
@@ -414,6 +425,19 @@ mod tests {
             facts: Some(Box::new(facts)),
             not_claimed: NOT_CLAIMED,
         }
+    }
+
+    #[test]
+    fn both_grades_are_shown_where_today_was_asked_for() {
+        let denied = Reason::AdvisoryDenied("INTEL-SA-1".into());
+        let today = Component { name: "today", grade: Grade::Asserted, reasons: vec![denied] };
+        let proof = Verdict { required: Grade::Simulated, meets: false, today: Some(today), ..simulated() };
+        let shown = verdict(&proof);
+        let first = "SIMULATED: met the required grade, simulated, when it ran, and falls short of it today\n\
+                     today: ASSERTED\n";
+        assert!(shown.starts_with(first), "{shown}");
+        assert!(shown.contains("  today           asserted\n                  - "), "{shown}");
+        assert!(shown.contains("What it showed when it ran still stands"), "{shown}");
     }
 
     #[test]

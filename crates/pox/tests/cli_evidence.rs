@@ -79,3 +79,36 @@ fn what_is_no_evidence_is_refused_with_a_hint() {
     let said = scratch.fails(&["evidence", "show", "nothing"]);
     assert!(said.contains("no evidence that this program knows") && said.contains("hint: "), "{said}");
 }
+
+#[test]
+fn a_recorded_event_log_explains_the_registers_that_hardware_signed() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pox-guest/tests/data/go-tdx-guest");
+    let file = |name: &str| data.join(name).display().to_string();
+    let (quote, log) = (file("cos-113-tdx-quote.dat"), file("ccel_data.dat"));
+    let scratch = Scratch::new();
+    let said = scratch.json(&["evidence", "show", &quote, "--event-log", &log]);
+    assert_eq!(said["event_log"]["mismatch"], Value::Null, "{said}");
+    let events = said["event_log"]["events"].as_array().unwrap();
+    assert!(events.iter().any(|event| event["content"] == "Exit Boot Services Invocation"), "{said}");
+    let page = scratch.run(&["evidence", "show", &quote, "--event-log", &log]).out;
+    assert!(page.contains("It replays to the quote's registers") && page.contains("EV_EFI_ACTION"), "{page}");
+}
+
+#[test]
+fn an_event_log_that_does_not_replay_is_believed_in_nothing() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pox-guest/tests/data/go-tdx-guest");
+    let log = data.join("ccel_data.dat").display().to_string();
+    let scratch = Scratch::new();
+    let other = recorded("dcap/dcap-qvl/tdx_quote");
+    let collateral = format!("dcap-collateral={}", recorded("dcap/dcap-qvl/tdx_quote_collateral.json"));
+    let genuine =
+        ["evidence", "verify", &other, "--endorsements", &collateral, "--at", "2025-06-20T00:00:00Z"];
+    assert_eq!(scratch.run(&genuine).code, Some(0));
+    let contradicted = scratch.run(&[&genuine[..], &["--event-log", &log]].concat());
+    assert_eq!(contradicted.code, Some(1), "{contradicted:?}");
+    assert!(contradicted.out.contains("BELIEVE NOTHING"), "{contradicted:?}");
+    assert!(!contradicted.out.contains("EV_EFI_ACTION"), "{contradicted:?}");
+    let document = recorded("nitro/document.cose");
+    let said = scratch.fails(&["evidence", "show", &document, "--event-log", &log]);
+    assert!(said.contains("is for TDX quotes"), "{said}");
+}

@@ -93,6 +93,12 @@ fn each_step_on_its_own() {
         Some(1),
         "simulated is not hardware"
     );
+    let today = world.try_pox(
+        "nobody",
+        &["verify", "proof.pox", "--require", "simulated", "--json", "--deny-advisory", "INTEL-SA-00615"],
+    );
+    let today: serde_json::Value = serde_json::from_slice(&today.stdout).unwrap();
+    assert_eq!((&today["today"]["grade"], &today["meets"]), (&"simulated".into(), &true.into()), "{today}");
     let by_id = world.try_pox(
         "nobody",
         &["verify", task, "--archive", "sealed-results-task.yaml", "--require", "simulated"],

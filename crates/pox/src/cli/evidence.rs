@@ -15,6 +15,16 @@ pub(crate) enum Policy {
 pub(crate) struct PolicyCheck {
     /// A JSON file
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+}
+
+/// Which builds of the runtime are known, beside this program's own.
+#[derive(Debug, Args, Default)]
+pub(crate) struct Trust {
+    /// Release manifest that you have reason to trust, as `pox guest measure` writes it; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) releases: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,11 +39,14 @@ pub(crate) enum Evidence {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvidenceFile {
-    /// An SGX or TDX quote, an SEV-SNP report, a Nitro document, or an evidence of PoX; bytes or hexadecimal digits
+    /// An SGX or TDX quote, an SEV-SNP report, a Nitro document, or an evidence of PoX; bytes or hexadecimal digits. Or a proof: its key evidence, by the endorsements that it archives
     pub(crate) file: PathBuf,
     /// What endorses it: a folder that `fetch-collateral` wrote, or `KIND=FILE` with one of the kinds dcap-collateral, snp-key, snp-issuer, snp-crl, nitro-crl; may be repeated
     #[arg(long, value_name = "DIR|KIND=FILE")]
     pub(crate) endorsements: Vec<String>,
+    /// Event log of the TDX guest (what the ACPI table CCEL points to), to be replayed against the quote's registers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) event_log: Option<PathBuf>,
     /// Time at which the endorsements must be in force, such as 2025-06-20T00:00:00Z; now if left out
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
@@ -46,11 +59,13 @@ pub(crate) struct EvidenceVerify {
     /// Evidence policy that must accept it
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct EvidenceFetch {
-    /// See `pox evidence show`
+    /// See `pox evidence show`; of a proof, for both its evidences
     pub(crate) file: PathBuf,
     /// Folder for what is fetched
     #[arg(long, value_name = "DIR")]

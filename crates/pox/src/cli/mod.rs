@@ -77,7 +77,7 @@ pub(crate) enum Command {
     /// Pack, copy and look at container images
     #[command(subcommand)]
     Image(Image),
-    /// Build the measured guest, in which the runtime is the only program
+    /// Build and measure the guest in which the runtime is the only program
     #[command(subcommand)]
     Guest(Guest),
     /// Write and check evidence policies

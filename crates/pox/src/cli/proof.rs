@@ -1,5 +1,6 @@
 //! Proofs and their verdicts.
 
+use super::Trust;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -31,6 +32,27 @@ pub(crate) struct Verify {
     /// Where the task's archive is, to verify a task by its id
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) archive: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+    #[command(flatten)]
+    pub(crate) today: Today,
+}
+
+/// What is known today of the vendors' hardware.
+#[derive(Debug, Args, Default)]
+pub(crate) struct Today {
+    /// Judge the evidence as of today too, by endorsements of today: a folder that `pox evidence fetch-collateral` wrote, or `KIND=FILE`; may be repeated
+    #[arg(long, value_name = "DIR|KIND=FILE")]
+    pub(crate) today: Vec<String>,
+    /// Machine that is not to be believed today, as `ppid:0x…`, `chip-id:0x…` or `module-id:0x…`; may be repeated
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) deny_platform: Vec<String>,
+    /// Flaw that is not to be put up with today, by its vendor's name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) deny_advisory: Vec<String>,
+    /// File of such machines and flaws, one on a line, `#` before what is for people; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) deny_list: Vec<PathBuf>,
 }
 
 /// Grade of a verdict.

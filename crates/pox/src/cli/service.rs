@@ -1,6 +1,7 @@
 //! What runs for long: the embedded chain, the processor, the agent.
 
-use clap::{Args, ValueEnum};
+use super::Trust;
+use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -41,7 +42,10 @@ pub(crate) enum Hardfork {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Node {
+    #[command(subcommand)]
+    pub(crate) command: Option<NodeCommand>,
     /// Folder of this machine that tasks may read from and store into; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) allow_dir: Vec<PathBuf>,
@@ -72,15 +76,58 @@ pub(crate) struct Node {
     /// Tasks at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) tasks: usize,
-    /// Run each task in a virtual machine of its own, from a folder that `pox guest build` made; emulated, so kind `vm-sim`
-    #[arg(long, value_name = "DIR")]
-    pub(crate) guest: Option<PathBuf>,
-    /// Memory that such a machine has for a task's image and inputs, beside what the task asks for
-    #[arg(long, value_name = "SIZE", default_value = "2GiB")]
-    pub(crate) guest_room: String,
+    #[command(flatten)]
+    pub(crate) machine: NodeMachine,
     /// End when so many tasks have ended
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) stop_after: Option<u64>,
+}
+
+/// In what tasks run, if not in a process.
+#[derive(Debug, Args, Default)]
+pub(crate) struct NodeMachine {
+    /// Run each task in a virtual machine of its own, from a folder that `pox guest build` made
+    #[arg(long, value_name = "DIR")]
+    pub(crate) guest: Option<PathBuf>,
+    /// What such machines run on; a host that does not have it is refused
+    #[arg(long, value_enum, default_value_t = GuestTee::VmSim, requires = "guest")]
+    pub(crate) tee: GuestTee,
+    /// Firmware of such machines: TDVF for `tdx`, OVMF's AmdSev build for `snp`
+    #[arg(long, value_name = "FILE", requires = "guest")]
+    pub(crate) firmware: Option<PathBuf>,
+    /// QEMU, instead of `qemu-system-x86_64` in PATH
+    #[arg(long, value_name = "FILE", requires = "guest")]
+    pub(crate) qemu: Option<PathBuf>,
+    /// Processor model of such machines on `snp`, which is measured
+    #[arg(long, value_name = "MODEL", default_value = "EPYC-v4", requires = "guest")]
+    pub(crate) snp_cpu: String,
+    /// Place of the encryption bit on `snp`: bits 0 to 5 of EBX of CPUID 0x8000001f
+    #[arg(long, value_name = "BIT", default_value_t = 51, requires = "guest")]
+    pub(crate) snp_encryption_bit: u8,
+    /// vsock port of the quote generation service on `tdx`
+    #[arg(long, value_name = "PORT", default_value_t = 4050, requires = "guest")]
+    pub(crate) tdx_quote_port: u32,
+    /// Memory that such a machine has for a task's image and inputs, beside what the task asks for
+    #[arg(long, value_name = "SIZE", default_value = "2GiB")]
+    pub(crate) guest_room: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Say which TEEs this machine has, which it lacks and why, and what to do about it
+    Doctor,
+}
+
+/// What a task's virtual machine runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum GuestTee {
+    /// Intel TDX
+    Tdx,
+    /// AMD SEV-SNP
+    Snp,
+    /// Software emulation, which protects nothing
+    #[default]
+    VmSim,
 }
 
 #[derive(Debug, Args)]
@@ -88,4 +135,6 @@ pub(crate) struct Agent {
     /// End when no task of the owner's is open any more
     #[arg(long)]
     pub(crate) until_idle: bool,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }

@@ -1,5 +1,6 @@
 //! The steps of a task.
 
+use super::Trust;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -16,6 +17,8 @@ pub(crate) struct Run {
     /// Confirmations before a step counts
     #[arg(long, value_name = "BLOCKS")]
     pub(crate) confirmations: Option<u64>,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 #[derive(Debug, Args)]
@@ -44,6 +47,8 @@ pub(crate) struct Approve {
     /// Wait for the match, at most so long
     #[arg(long, value_name = "TIME")]
     pub(crate) wait: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 pub(crate) fn run(context: &Context, args: &Agent) -> Result<(), Failure> {
+    context.trust(&args.trust)?;
     let stop = stop_signal()?;
     let mut ended = BTreeSet::<TaskId>::new();
     context.output.say("tending this home's open tasks; Ctrl-C stops, and nothing is lost by it");

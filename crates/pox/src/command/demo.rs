@@ -4,7 +4,7 @@ use super::run::{prove, tend};
 use super::task::prepare_task;
 use super::verify::{Ask, judge};
 use super::{devnet, fund, node};
-use crate::cli::{Demo, Global, Node};
+use crate::cli::{Demo, Global, Node, NodeMachine};
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
 use crate::{embedded, owner, page};
@@ -251,6 +251,7 @@ impl Stage {
 
 fn node_args(folder: &Path) -> Node {
     Node {
+        command: None,
         allow_dir: vec![folder.to_owned()],
         allow_host: Vec::new(),
         cpus: 1.0,
@@ -261,8 +262,7 @@ fn node_args(folder: &Path) -> Node {
         bond: 1_000_000_000,
         valid: "1d".into(),
         tasks: 1,
-        guest: None,
-        guest_room: "0".into(),
+        machine: NodeMachine::default(),
         stop_after: None,
     }
 }

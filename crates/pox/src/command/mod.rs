@@ -19,7 +19,7 @@ mod seal;
 mod task;
 mod verify;
 
-pub(crate) use evidence::{Looked, Outcome};
+pub(crate) use evidence::{LoggedEvent, Looked, Outcome, ReplayedLog};
 pub(crate) use policy::read as read_policy;
 
 use crate::cli::Command;

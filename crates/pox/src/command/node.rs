@@ -1,11 +1,12 @@
 //! `pox node`: a processor at work.
 
 use super::devnet::stop_signal;
-use crate::cli::Node;
+use crate::cli::{GuestTee, Node, NodeCommand, NodeMachine};
 use crate::context::Context;
 use crate::embedded;
 use crate::error::{Failure, Hint as _};
 use crate::output::Output;
+use crate::page;
 use crate::quantity::{Bytes, Seconds};
 use crate::task_file::cpu_millis;
 use pox_chain::Patience;
@@ -15,10 +16,11 @@ use pox_core::receipt::Outcome;
 use pox_core::role::processor::{Ending, Policy};
 use pox_core::{Address, Amount, Kinds, Offer, Resources, Salt, TaskId, UnixTime};
 use pox_guest::image::GuestImage;
+use pox_node::doctor::{Emulator, Tee, examine};
 use pox_node::endorsements::Sources;
 use pox_node::host::Storage;
 use pox_node::service::{Equipment, Note, Service};
-use pox_node::{Guest, Journal, Program, Runtime};
+use pox_node::{Guest, GuestHost, Journal, Platform, Program, Runtime};
 use pox_store::Access;
 use std::cell::Cell;
 use std::path::Path;
@@ -27,6 +29,9 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 pub(crate) fn run(context: &Context, args: &Node) -> Result<(), Failure> {
+    if let Some(NodeCommand::Doctor) = args.command {
+        return doctor(context);
+    }
     let stop = stop_signal()?;
     let mut ended = 0u64;
     let output = context.output;
@@ -38,6 +43,12 @@ pub(crate) fn run(context: &Context, args: &Node) -> Result<(), Failure> {
         args.stop_after.is_none_or(|most| ended < most)
     })?;
     context.output.result(&serde_json::json!({ "ended": ended }), || format!("{ended} tasks ended"))
+}
+
+/// Looks at this machine, and changes nothing on it.
+fn doctor(context: &Context) -> Result<(), Failure> {
+    let diagnosis = examine(Path::new("/"), Emulator::find().as_ref());
+    context.output.result(&diagnosis, || page::diagnosis(&diagnosis))
 }
 
 /// Serves until a signal comes, or `watch` says that it is enough.
@@ -65,13 +76,14 @@ fn start(
     args: &Node,
     watch: &mut dyn FnMut(Option<TaskId>, Note),
 ) -> Result<Service, Failure> {
-    let outbox = context.outbox()?;
-    let account = outbox.address();
     let folder = context.home()?.path("node");
     let spool = folder.join("spool");
     std::fs::create_dir_all(&spool)
         .map_err(|error| Failure::machine(format!("{}: {error}", spool.display())))?;
+    // What this machine can't do is said before anything is asked of a chain.
     let runtime = runtime(args, &folder)?;
+    let outbox = context.outbox()?;
+    let account = outbox.address();
     let journal = Journal::open(&folder.join("journal.redb"))
         .map_err(Failure::from)
         .hint("one node at a time uses a home")?;
@@ -89,16 +101,49 @@ fn start(
 /// The runtime in the home that was asked for.
 fn runtime(args: &Node, folder: &Path) -> Result<Runtime, Failure> {
     let failed = |error| Failure::machine(format!("cannot install the runtime: {error}"));
-    let Some(guest) = &args.guest else {
+    let Some(guest) = &args.machine.guest else {
         return Ok(Runtime::Process(Program::install(embedded::RUNTIME, folder).map_err(failed)?));
     };
+    let emulator = match &args.machine.qemu {
+        Some(program) => program.clone(),
+        None => {
+            pox_node::emulator().map_err(Failure::machine).hint("in Debian the package is qemu-system-x86")?
+        }
+    };
+    let platform = platform(&args.machine, &emulator)?;
     let image =
         GuestImage::open(guest).map_err(Failure::usage).hint("`pox guest build` makes such a folder")?;
-    let room = args.guest_room.parse::<Bytes>()?.to_mib()?;
-    let guest = Guest::install(&image, folder, room)
-        .map_err(failed)
-        .hint("a guest needs QEMU; in Debian the package is qemu-system-x86")?;
+    let room_mib = args.machine.guest_room.parse::<Bytes>()?.to_mib()?;
+    let guest = Guest::install(&image, folder, GuestHost { emulator, platform, room_mib })
+        .map_err(|error| Failure::machine(format!("cannot install the guest: {error}")))?;
     Ok(Runtime::Vm(guest))
+}
+
+/// What guests run on, as it was asked for and never anything else.
+fn platform(args: &NodeMachine, emulator: &Path) -> Result<Platform, Failure> {
+    let kind = match args.tee {
+        GuestTee::Tdx => EvidenceKind::Tdx,
+        GuestTee::Snp => EvidenceKind::Snp,
+        GuestTee::VmSim => return Ok(Platform::Emulated),
+    };
+    let emulator = Emulator::ask(emulator)
+        .map_err(|error| Failure::machine(format!("{}: {error}", emulator.display())))?;
+    if let Some(check) = examine(Path::new("/"), Some(&emulator)).tee(kind).and_then(Tee::missing) {
+        let error =
+            format!("this machine can't launch guests of kind {kind}: {}: {}", check.what, check.seen);
+        let next = check.next.unwrap_or_default();
+        return Err(Failure::machine(error))
+            .hint(format!("{next}; `pox node doctor` says all that is missing"));
+    }
+    let firmware = args
+        .firmware
+        .clone()
+        .ok_or_else(|| Failure::usage(format!("guests of kind {kind} need firmware, which the TEE measures")))
+        .hint("name it with --firmware; docs/guest.md says which")?;
+    Ok(match args.tee {
+        GuestTee::Tdx => Platform::Tdx { firmware, quote_service_port: args.tdx_quote_port },
+        _ => Platform::Snp { firmware, cpu: args.snp_cpu.clone(), encryption_bit: args.snp_encryption_bit },
+    })
 }
 
 fn offer(context: &Context, args: &Node, processor: Address, kind: EvidenceKind) -> Result<Offer, Failure> {
@@ -143,8 +188,8 @@ fn policy(account: Address, slots: usize, kind: EvidenceKind) -> Policy {
         slots,
         confirmations: 1,
         again_after: 15,
-        // Emulated machines take their time.
-        boot_time: if kind == EvidenceKind::VmSim { 180 } else { 30 },
+        // Emulated machines take their time, and large ones on hardware.
+        boot_time: if kind == EvidenceKind::Simulated { 30 } else { 180 },
         overhead: 60,
         // Long enough that another processor's match is usually seen first, short enough for a person who waits.
         max_delay: 3,

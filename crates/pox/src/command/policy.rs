@@ -37,6 +37,7 @@ pub(crate) fn read(file: &Path) -> Result<Policy, Failure> {
 }
 
 fn check(context: &Context, args: &PolicyCheck) -> Result<(), Failure> {
+    context.trust(&args.trust)?;
     let policy = read(&args.file)?;
     let checked = checked(&policy)?;
     context.output.result(&checked, || format!("policy  {}\nhash    {}", checked.canonical, checked.hash))?;
@@ -44,6 +45,12 @@ fn check(context: &Context, args: &PolicyCheck) -> Result<(), Failure> {
         context
             .output
             .say("this policy accepts simulated evidence: the processor then can read and alter everything");
+    }
+    let known = context.anchors().releases;
+    for name in policy.releases().filter(|name| !known.iter().any(|release| release.name == **name)) {
+        context
+            .output
+            .say(format!("this program knows no release {name:?}: name its manifest with --releases"));
     }
     Ok(())
 }

@@ -27,8 +27,10 @@ fn markdown(root: &Command) -> String {
 /// Commands that do something, in the order of their definition.
 fn leaves(command: &Command) -> Vec<&Command> {
     let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
-    let below: Vec<&Command> = command.get_subcommands().filter(shown).collect();
-    if below.is_empty() { vec![command] } else { below.into_iter().flat_map(leaves).collect() }
+    let below = command.get_subcommands().filter(shown).flat_map(leaves);
+    // Some do something by themselves, too.
+    let itself = (!command.is_subcommand_required_set()).then_some(command);
+    itself.into_iter().chain(below).collect()
 }
 
 fn section(page: &mut String, title: &str, command: &Command, wanted: impl Fn(&Arg) -> bool) {

@@ -22,6 +22,7 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<ExitCode, Failure> {
         return Err(Failure::usage(format!("{} exists already", args.to.display())))
             .hint("nothing is overwritten: name a new folder with --to");
     }
+    context.trust(&args.trust)?;
     let (task, kept) = prepare_task(context, &args.task)?;
     context.output.say(format!("task     {task}"));
     let ending = tend(context, kept, args.confirmations, &args.to)?;

@@ -187,6 +187,7 @@ fn current_match(history: &TaskHistory) -> Option<Match> {
 }
 
 fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
+    context.trust(&args.trust)?;
     let task = task_id(&args.task)?;
     let kept = owner::kept(context, task)?;
     let owner = Owner::open(context, std::slice::from_ref(&kept))?;

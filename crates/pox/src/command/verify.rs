@@ -3,7 +3,7 @@
 use crate::cli::{Grade as Required, Verify};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
-use crate::{owner, page};
+use crate::{owner, page, trust};
 use pox_core::TaskId;
 use pox_core::proof::MAX_PROOF_BYTES;
 use pox_verify::anchors::TrustedBlock;
@@ -13,6 +13,8 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, args: &Verify) -> Result<ExitCode, Failure> {
+    context.trust(&args.trust)?;
+    let fresh = trust::fresh(&args.today)?;
     let (proof, ask) = match args.proof.parse::<TaskId>() {
         Ok(task) => {
             context.output.say(format!("collecting the proof of task {task}"));
@@ -20,7 +22,16 @@ pub(crate) fn run(context: &Context, args: &Verify) -> Result<ExitCode, Failure>
         }
         Err(_) => (read(&args.proof)?, if args.live { Ask::Chain } else { Ask::Nobody }),
     };
-    let verdict = judge(context, &proof, args.require.into(), ask)?;
+    let anchors = Anchors { fresh, ..context.anchors() };
+    let verdict = judge_by(context, anchors, &proof, args.require.into(), ask)?;
+    if let (Some(facts), None, false) = (&verdict.facts, &verdict.today, args.today.today.is_empty()) {
+        let error = format!(
+            "nothing that --today names tells how evidence of kind {} stands today",
+            facts.evidence.kind
+        );
+        return Err(Failure::usage(error))
+            .hint("`pox evidence fetch-collateral PROOF --to DIR` gets what is; without --today, the grade is that of when it ran");
+    }
     context.output.result(&verdict, || page::verdict(&verdict))?;
     Ok(if verdict.meets { ExitCode::SUCCESS } else { ExitCode::from(FALLS_SHORT) })
 }
@@ -39,7 +50,16 @@ pub(crate) enum Ask {
 /// # Errors
 /// The chain was to be asked, and can't be: that says nothing about the proof.
 pub(crate) fn judge(context: &Context, proof: &[u8], required: Grade, ask: Ask) -> Result<Verdict, Failure> {
-    let anchors = context.anchors();
+    judge_by(context, context.anchors(), proof, required, ask)
+}
+
+fn judge_by(
+    context: &Context,
+    anchors: Anchors,
+    proof: &[u8],
+    required: Grade,
+    ask: Ask,
+) -> Result<Verdict, Failure> {
     let offline = verify(proof, &anchors, required, context.now());
     match (&offline.facts, ask) {
         (Some(facts), Ask::Chain) => {

@@ -1,7 +1,7 @@
 //! The page of one quote, report or document.
 
 use super::{Page, bytes, plain, utc};
-use crate::command::{Looked, Outcome};
+use crate::command::{LoggedEvent, Looked, Outcome, ReplayedLog};
 use pox_verify::evidence::launch::{Launch, Window};
 
 /// The outcome first, then what the quote says of itself, then what hardware vouches for.
@@ -34,7 +34,27 @@ pub(crate) fn evidence(looked: &Looked) -> String {
             page.row("policy", format!("refuses it: {}", plain(refused)));
         }
     }
+    if let Some(log) = &looked.event_log {
+        replayed(&mut page, log);
+    }
     page.text
+}
+
+fn replayed(page: &mut Page, log: &ReplayedLog) {
+    page.section("What its event log says");
+    if let Some(mismatch) = &log.mismatch {
+        page.row("BELIEVE NOTHING", plain(mismatch));
+        return;
+    }
+    page.line("It replays to the quote's registers: these digests were extended, in this order.");
+    for LoggedEvent { register, kind, digest, content } in &log.events {
+        page.row(register, plain(kind));
+        page.row("", format!("0x{digest}"));
+        if let Some(content) = content {
+            page.row("", plain(content));
+        }
+    }
+    page.line("Text is shown only where the digest is that of the text.");
 }
 
 fn headline(page: &mut Page, looked: &Looked) {

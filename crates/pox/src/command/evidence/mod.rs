@@ -1,22 +1,25 @@
 //! `pox evidence`: a quote, report or document by itself: what it is, what it says, what is wrong with it.
 
+mod event_log;
+
+pub(crate) use event_log::{LoggedEvent, ReplayedLog};
+
 use crate::cli::{Evidence as Args, EvidenceFetch, EvidenceFile, EvidenceVerify};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
-use crate::home::{Overwrite, write_file};
 use crate::locate::read_bounded;
-use crate::page;
-use pox_core::UnixTime;
-use pox_core::endorsement::{Endorsement, EndorsementKind, MAX_ENDORSEMENT_BYTES};
-use pox_core::evidence::{Claims, Evidence, EvidenceKind, MAX_EVIDENCE_BYTES};
+use crate::{endorsements, page};
+use pox_core::endorsement::{Endorsement, EndorsementKind};
+use pox_core::evidence::{Claims, Evidence, EvidenceKind};
+use pox_core::proof::{MAX_PROOF_BYTES, Proof};
+use pox_core::receipt::Archive;
+use pox_core::{CodecError, UnixTime};
 use pox_node::endorsements::{FetchError, Sources, fetch};
-use pox_verify::evidence::dcap::{Collateral, PckChain};
 use pox_verify::evidence::inspect::{Stated, appraise, recognise, stated};
 use pox_verify::evidence::launch::{Launch, Window};
 use pox_verify::evidence::{EvidenceRejection, launch};
 use pox_verify::{Measurement, PolicyRefusal};
 use serde::Serialize;
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,6 +37,9 @@ pub(crate) struct Looked {
     pub(crate) claims: Option<Claims>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) claims_are_signed: Option<bool>,
+    /// What the event log says of the registers, if one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) event_log: Option<ReplayedLog>,
     /// The time at which it was judged.
     pub(crate) at: UnixTime,
     pub(crate) outcome: Outcome,
@@ -70,6 +76,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn verify(context: &Context, args: &EvidenceVerify) -> Result<ExitCode, Failure> {
+    context.trust(&args.trust)?;
     let policy = args.policy.as_deref().map(super::read_policy).transpose()?;
     let (mut looked, hardware) = look(context, &args.file)?;
     if let (Some(policy), Some(hardware), Outcome::Genuine { refused, measurement, .. }) =
@@ -81,7 +88,9 @@ fn verify(context: &Context, args: &EvidenceVerify) -> Result<ExitCode, Failure>
         *refused = accepted.err().map(|refusal| refusal.to_string());
     }
     context.output.result(&looked, || page::evidence(&looked))?;
+    let is_contradicted = looked.event_log.as_ref().is_some_and(|log| log.mismatch.is_some());
     Ok(match looked.outcome {
+        Outcome::Genuine { .. } if is_contradicted => ExitCode::from(FALLS_SHORT),
         Outcome::Genuine { refused: None, .. } => ExitCode::SUCCESS,
         Outcome::Genuine { .. } | Outcome::Rejected { .. } => ExitCode::from(FALLS_SHORT),
         Outcome::Unknown { .. } => ExitCode::from(NOT_VERIFIED),
@@ -94,7 +103,8 @@ fn look(
     args: &EvidenceFile,
 ) -> Result<(Looked, Option<pox_verify::evidence::Hardware>), Failure> {
     let found = read(&args.file)?;
-    let endorsements = endorsements(&args.endorsements)?;
+    let given = endorsements::read(&args.endorsements)?;
+    let endorsements = if args.endorsements.is_empty() { found.endorsements } else { given };
     let at = match &args.at {
         Some(text) => time(text)?,
         None => context.now(),
@@ -114,6 +124,7 @@ fn look(
     let hardware = judged.as_ref().ok().zip(hardware).map(|(launch, binding)| {
         pox_verify::evidence::Hardware { launch: launch.clone(), binding, roots: roots.standing_for(kind) }
     });
+    let event_log = args.event_log.as_deref().map(|path| event_log::replay(path, kind, &registers));
     let claims_are_signed =
         found.claims.as_ref().map(|claims| report_data.as_deref() == Some(&claims.report_data()[..]));
     let outcome = match judged {
@@ -133,30 +144,46 @@ fn look(
         report_data: report_data.map(|bytes| format!("0x{}", hex::encode(bytes))),
         claims: found.claims,
         claims_are_signed,
+        event_log: event_log.transpose()?,
         at,
         outcome,
     };
     Ok((looked, hardware))
 }
 
-/// A quote, with the claims that were beside it.
+/// A quote, with what was beside it.
 struct Found {
     kind: EvidenceKind,
     quote: Vec<u8>,
     claims: Option<Claims>,
+    /// The quote over the result, where a proof has both.
+    result: Option<Vec<u8>>,
+    /// What a proof archives.
+    endorsements: Vec<Endorsement>,
 }
 
-/// A whole evidence of PoX, or a vendor's quote as it is or in hexadecimal digits.
+/// A proof, a whole evidence of PoX, or a vendor's quote as it is or in hexadecimal digits.
 fn read(file: &Path) -> Result<Found, Failure> {
-    let bytes = read_bounded(file, 2 * MAX_EVIDENCE_BYTES + 2)?;
+    let bytes = read_bounded(file, MAX_PROOF_BYTES)?;
+    if let Ok(proof) = Proof::parse(&bytes) {
+        return in_proof(&proof).map_err(|error| Failure::usage(error).about(file.display()));
+    }
     let bytes = unhex(&bytes).unwrap_or(bytes);
+    let alone = |kind, quote, claims| Found { kind, quote, claims, result: None, endorsements: Vec::new() };
     if let Ok(Evidence { kind, claims, quote, .. }) = Evidence::parse(&bytes) {
-        return Ok(Found { kind, quote, claims: Some(claims) });
+        return Ok(alone(kind, quote, Some(claims)));
     }
     let kind = recognise(&bytes)
         .ok_or_else(|| Failure::usage(format!("{} is no evidence that this program knows", file.display())))
         .hint("expected an SGX or TDX quote, an SEV-SNP report, a Nitro document, or an evidence of PoX")?;
-    Ok(Found { kind, quote: bytes, claims: None })
+    Ok(alone(kind, bytes, None))
+}
+
+/// The evidence of a proof, which nobody has verified yet.
+fn in_proof(proof: &Proof) -> Result<Found, CodecError> {
+    let Evidence { kind, claims, quote, .. } = Evidence::parse(&proof.matched.evidence)?;
+    let Archive { evidence, endorsements, .. } = Archive::parse(&proof.proven.archive)?;
+    Ok(Found { kind, quote, claims: Some(claims), result: Some(evidence.quote), endorsements })
 }
 
 fn unhex(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -175,54 +202,6 @@ fn time(text: &str) -> Result<UnixTime, Failure> {
         .hint("write 2025-06-20T00:00:00Z, or seconds since 1970")
 }
 
-/// Endorsements from `KIND=FILE`, or from a folder that `fetch-collateral` wrote.
-fn endorsements(given: &[String]) -> Result<Vec<Endorsement>, Failure> {
-    let mut all = Vec::new();
-    for text in given {
-        if let Some((name, file)) = text.split_once('=') {
-            let (kind, _) = FILES
-                .into_iter()
-                .find(|(_, file)| file.split('.').next() == Some(name))
-                .ok_or_else(|| Failure::usage(format!("{name:?} is no kind of endorsement")))
-                .hint("the kinds are dcap-collateral, snp-key, snp-issuer, snp-crl and nitro-crl")?;
-            all.push(endorsement(kind, Path::new(file))?);
-            continue;
-        }
-        for (kind, file) in FILES {
-            let path = Path::new(text).join(file);
-            if path.is_file() {
-                all.push(endorsement(kind, &path)?);
-            }
-        }
-        if all.is_empty() {
-            return Err(Failure::usage(format!("{text} has no endorsements")))
-                .hint("name a folder that `pox evidence fetch-collateral` wrote, or KIND=FILE");
-        }
-    }
-    Ok(all)
-}
-
-fn endorsement(kind: EndorsementKind, file: &Path) -> Result<Endorsement, Failure> {
-    let bytes = read_bounded(file, 2 * MAX_ENDORSEMENT_BYTES)?;
-    let content = match kind {
-        // What Intel's libraries exchange; anything else is taken as it is, and judged later.
-        EndorsementKind::DcapCollateral => match Collateral::from_json(&bytes, PckChain::Drop) {
-            Ok(collateral) => collateral.to_bytes(),
-            Err(_) => bytes,
-        },
-        _ => der(bytes),
-    };
-    Ok(Endorsement::new(kind, content))
-}
-
-/// The content of a PEM text's first block; other bytes as they are.
-fn der(bytes: Vec<u8>) -> Vec<u8> {
-    match pem::parse(&bytes) {
-        Ok(block) => block.into_contents(),
-        Err(_) => bytes,
-    }
-}
-
 fn fetch_collateral(context: &Context, args: &EvidenceFetch) -> Result<(), Failure> {
     let found = read(&args.file)?;
     let mut sources = Sources::default();
@@ -233,17 +212,14 @@ fn fetch_collateral(context: &Context, args: &EvidenceFetch) -> Result<(), Failu
         sources.amd = amd.trim_end_matches('/').to_owned();
     }
     sources.nitro_crls.clone_from(&args.nitro_crl);
-    let fetched = fetch(found.kind, &[found.quote], &[], &sources)?;
-    fs::create_dir_all(&args.to)
-        .map_err(|error| Failure::machine(format!("{}: {error}", args.to.display())))?;
-    let mut written = Vec::new();
-    for one in &fetched {
-        let name = FILES.into_iter().find(|(kind, _)| kind.code() == one.kind).map(|(_, name)| name);
-        let path = args.to.join(name.unwrap_or("other.bin"));
-        write_file(&path, &one.content, 0o644, Overwrite::Replace)
-            .map_err(|error| Failure::machine(format!("cannot write {}: {error}", path.display())))?;
-        written.push(path);
-    }
+    let quotes: Vec<Vec<u8>> = [found.quote].into_iter().chain(found.result).collect();
+    // Certificates of keys stay what they were; what vendors revise is fetched anew.
+    let is_lasting = |one: &Endorsement| {
+        [EndorsementKind::SnpKey, EndorsementKind::SnpIssuer].iter().any(|kind| kind.code() == one.kind)
+    };
+    let held: Vec<Endorsement> = found.endorsements.into_iter().filter(is_lasting).collect();
+    let fetched = fetch(found.kind, &quotes, &held, &sources)?;
+    let written = endorsements::write(&fetched, &args.to)?;
     context.output.result(&written, || {
         let paths = written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
         if paths.is_empty() { "this kind needs no endorsements".into() } else { paths.join("\n") }
@@ -260,14 +236,6 @@ impl From<FetchError> for Failure {
     }
 }
 
-/// The files of a folder of endorsements.
-const FILES: [(EndorsementKind, &str); 5] = [
-    (EndorsementKind::DcapCollateral, "dcap-collateral.cbor"),
-    (EndorsementKind::SnpKey, "snp-key.der"),
-    (EndorsementKind::SnpIssuer, "snp-issuer.der"),
-    (EndorsementKind::SnpCrl, "snp-crl.der"),
-    (EndorsementKind::NitroCrl, "nitro-crl.der"),
-];
 /// The exit code for evidence that does not hold, or that the policy refuses.
 const FALLS_SHORT: u8 = 1;
 /// The exit code where nothing is known, good or bad.

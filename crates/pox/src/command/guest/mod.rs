@@ -1,5 +1,7 @@
 //! `pox guest`: the measured guest.
 
+mod measure;
+
 use crate::cli::{Guest as Args, GuestBuild};
 use crate::context::Context;
 use crate::embedded;
@@ -11,6 +13,7 @@ use pox_guest::image::{GuestImage, Inputs, MAX_KERNEL_BYTES};
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     match args {
         Args::Build(args) => build(context, args),
+        Args::Measure(args) => measure::run(context, args),
     }
 }
 
@@ -40,6 +43,6 @@ fn build(context: &Context, args: &GuestBuild) -> Result<(), Failure> {
     let out = args.out.display();
     context
         .output
-        .say(format!("next: `pox node --guest {out}`; owners accept it by the measurement in their policy"));
+        .say(format!("next: `pox guest measure {out}` tells what TEEs measure of it, and `pox node --guest {out}` runs tasks in it"));
     Ok(())
 }
