@@ -20,6 +20,11 @@ pub(crate) fn check(spec: &str, readme: &str, vectors: &Path) {
             check_name(name, vectors);
         }
     }
+    // The table of attacks.
+    let attacks = readme.split("## Attacks on evidence").nth(1).expect("the README has a table of attacks");
+    for name in attacks.split('`').skip(1).step_by(2) {
+        check_name(name, vectors);
+    }
 }
 
 /// `folder/` and `folder/file.json` are vectors; `path::to_test` is a test in a file of the repository.
