@@ -1,4 +1,5 @@
 //! Whole proofs with hardware evidence: what holds, what each attack on one comes to, and how they stand today.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod support;
 

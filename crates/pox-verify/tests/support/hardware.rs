@@ -1,4 +1,5 @@
 //! Whole proofs with evidence of every hardware kind, each signed by a development vendor in the place of the real one.
+#![allow(clippy::panic, reason = "a fixture that can't be made fails its test")]
 
 use super::{Draft, EvidenceDraft, START, anchors, at, policy_bytes};
 use pox_core::UnixTime;
