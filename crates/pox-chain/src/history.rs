@@ -174,34 +174,7 @@ impl Contract {
     }
 
     fn payload(&self, task: TaskId, event: &Event) -> Option<Payload> {
-        if event.task() != Some(task) {
-            return None;
-        }
-        Some(match event {
-            Event::Requested { task, .. } => Payload::Request(*task),
-            Event::Matched { offer, processor, enclave, evidence, .. } => Payload::Match {
-                offer: *offer,
-                processor: *processor,
-                enclave: *enclave,
-                evidence: *evidence,
-            },
-            Event::Rejected { reason, .. } => Payload::Reject(*reason),
-            Event::Approved { enclave, secret, .. } => {
-                Payload::Approve { enclave: *enclave, secret: *secret }
-            }
-            Event::Proven { receipt, archive, .. } => {
-                let receipt = ReceiptId(self.domain().digest(receipt.as_ref()));
-                Payload::Prove(archived(self.domain(), receipt, *archive))
-            }
-            Event::Cancelled { .. } => Payload::Cancel,
-            Event::Expired { .. } => Payload::Expire,
-            Event::Uses { .. }
-            | Event::Offered { .. }
-            | Event::OfferWithdrawn { .. }
-            | Event::Withdrawn { .. } => {
-                return None;
-            }
-        })
+        event.payload(self.domain()).filter(|_| event.task() == Some(task))
     }
 
     fn carried(&self, event: &Event, log: &Log) -> Result<Carried, ChainError> {

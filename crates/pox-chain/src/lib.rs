@@ -10,6 +10,7 @@
 
 mod account;
 mod artifact;
+mod authorities;
 mod contract;
 mod endpoint;
 mod error;
@@ -21,12 +22,14 @@ mod nonces;
 mod outbox;
 mod prepared;
 mod profile;
+mod receipts;
 mod rpc;
 mod scan;
 mod state;
 
 pub use account::{Account, BadKey};
 pub use artifact::{ARTIFACT, Artifact};
+pub use authorities::{Authorities, AuthoritySet};
 pub use contract::{Contract, TaskView};
 pub use endpoint::{BadEndpoint, Endpoint};
 pub use error::{ChainError, Culprit, Revert};
@@ -37,5 +40,6 @@ pub use prepared::{Draft, Prepared};
 pub use profile::{
     BadProfile, Deployment, EMBEDDED_CHAIN_ID, Explorer, Fees, Finality, Profile, Transactions,
 };
+pub use receipts::ProvenLog;
 pub use rpc::{Block, BlockAt, Log, MinedTransaction, Pace, Receipt, Rpc, Succeeded};
 pub use state::ProvenState;

@@ -1,5 +1,6 @@
 //! What is to be known about a chain before talking to it. Nothing about any chain is a constant elsewhere.
 
+use crate::authorities::Authorities;
 use crate::endpoint::{Endpoint, MAX_URL_BYTES};
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,9 @@ pub struct Profile {
     /// Pages for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explorer: Option<Explorer>,
+    /// Who seals its blocks, if it is an Aura chain and somebody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<Authorities>,
 }
 
 /// Where the contract is, and from which block on it has events.
@@ -172,6 +176,7 @@ impl Profile {
             log_range: 2000,
             poll_millis: 1000,
             explorer: None,
+            authorities: None,
         }
     }
 
@@ -245,6 +250,11 @@ impl Profile {
             ((1..=MAX_DEPTH).contains(&blocks), "finality.blocks", "1 to 100000"),
             ((1..=MAX_LOG_RANGE).contains(&self.log_range), "log_range", "1 to 1000000"),
             ((1..=3_600_000).contains(&self.poll_millis), "poll_millis", "1 to 3600000"),
+            (
+                self.authorities.as_ref().is_none_or(Authorities::fits),
+                "authorities",
+                "1 to 64 sets of 1 to 1024 different accounts, in the order of their blocks, each with day and source",
+            ),
             (patterns_fit, "explorer", "patterns with one {} and at most 2048 bytes"),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {
@@ -335,6 +345,7 @@ mod tests {
         assert_eq!(refused("gas_price = 1000000", "gas_price = 1000000\ntip = 1"), "toml");
         assert_eq!(refused("blocks = 30", "blocks = 0"), "finality.blocks");
         assert_eq!(refused("/tx/{}", "/tx/"), "explorer");
+        assert_eq!(refused("as_of = \"2024-04-25\"", "as_of = \"yesterday\""), "authorities");
         assert_eq!(refused("rule = \"fixed\"\ngas_price = 1000000", "rule = \"tip\"\ntip = 1"), "fees.rule");
         let large = " ".repeat(MAX_PROFILE_BYTES + 1);
         assert!(matches!(Profile::from_toml(&large), Err(BadProfile::TooLarge)));

@@ -4,12 +4,12 @@ use crate::artifact::ARTIFACT;
 use crate::contract::Contract;
 use crate::error::{ChainError, contradiction, unknown_block};
 use crate::header;
-use crate::rpc::{BlockAt, RawProof};
+use crate::rpc::RawProof;
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_trie::proof::verify_proof;
 use alloy_trie::{Nibbles, TrieAccount};
 use pox_core::history::At;
-use pox_core::proof::{ChainProof, MAX_HEADERS, MAX_TRIE_NODES};
+use pox_core::proof::{MAX_TRIE_NODES, StateProof};
 use pox_core::{History, TaskId, UnixTime};
 
 /// The mapping of tasks is the contract's slot 0, the history a task's fourth slot (spec §5.3).
@@ -19,8 +19,10 @@ const HISTORY_OFFSET: U256 = U256::from_limbs([3, 0, 0, 0]);
 /// A state proof that holds under its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvenState {
-    /// What goes into a proof file, without later headers.
-    pub proof: ChainProof,
+    /// What goes into a proof file.
+    pub proof: StateProof,
+    /// The block's header, RLP, seal included.
+    pub header: Vec<u8>,
     /// The block's hash.
     pub hash: B256,
     /// Number and time of the block.
@@ -52,30 +54,14 @@ impl Contract {
         let RawProof { account_proof, mut storage_proof, .. } = proof;
         let nodes = |nodes: Vec<Bytes>| nodes.into_iter().map(|node| node.to_vec()).collect();
         let storage = storage_proof.pop().map(|slot| slot.proof).unwrap_or_default();
-        let proof =
-            ChainProof { header, account: nodes(account_proof), storage: nodes(storage), later: Vec::new() };
-        Ok(ProvenState { proof, hash: raw.hash, at: At { number: block, time: UnixTime(time) }, history })
-    }
-
-    /// The headers of the blocks after one, each checked to hash to its hash and to name the one before as its parent.
-    ///
-    /// # Errors
-    /// More are wanted than a proof holds; a block is unknown; the chain was reorganised.
-    pub fn headers_after(&self, block: BlockAt, count: usize) -> Result<Vec<Vec<u8>>, ChainError> {
-        if count > MAX_HEADERS {
-            return Err(contradiction(format!("{count} headers are more than a proof holds")));
-        }
-        let mut headers = Vec::with_capacity(count);
-        let mut parent = block.hash;
-        for number in (block.number.saturating_add(1)..).take(count) {
-            let raw = self.rpc().raw_block(number)?.ok_or_else(|| unknown_block(number))?;
-            if raw.parent_hash != parent {
-                return Err(ChainError::Reorganised(number));
-            }
-            headers.push(header::encode(&raw)?);
-            parent = raw.hash;
-        }
-        Ok(headers)
+        let proof = StateProof { account: nodes(account_proof), storage: nodes(storage) };
+        Ok(ProvenState {
+            proof,
+            header,
+            hash: raw.hash,
+            at: At { number: block, time: UnixTime(time) },
+            history,
+        })
     }
 
     fn check(&self, proof: &RawProof, state_root: B256, slot: B256) -> Result<History, ChainError> {

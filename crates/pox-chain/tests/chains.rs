@@ -60,12 +60,29 @@ fn lifecycle(node: &Node) {
     let head = rpc.head().unwrap().at;
     let proven = contract.prove_state(task, head.number).unwrap();
     assert_eq!(proven.history, history.view.history);
-    assert_eq!((proven.hash, keccak256(&proven.proof.header)), (head.hash, head.hash));
+    assert_eq!((proven.hash, keccak256(&proven.header)), (head.hash, head.hash));
     let unknown = contract.prove_state(pox_core::TaskId::from([7; 32]), head.number);
     assert!(matches!(unknown, Err(ChainError::NoSuchTask(_))), "{unknown:?}");
-    let first = history.steps[0].place.block;
-    let later = contract.headers_after(first, usize::try_from(head.number - first.number).unwrap()).unwrap();
-    assert_eq!(later.last().map(keccak256), Some(head.hash));
+    let (at, header) = rpc.header(head.number).unwrap().unwrap();
+    assert_eq!((at, header), (head, proven.header));
+    assert_eq!(rpc.header(head.number + 9).unwrap(), None);
+    for step in &history.steps {
+        let place = step.place;
+        let proven = rpc.prove_log(place.block, place.transaction, place.index).unwrap();
+        let (first, last) = (&proven.proof.nodes[0], proven.proof.nodes.last().unwrap());
+        let holds = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+        assert!(holds(&proven.header, keccak256(first).as_slice()), "the root is the header's");
+        assert!(holds(last, task.0.as_slice()), "the receipt has the task's event");
+    }
+    let (request, approval) = (history.steps[0].place, history.steps[2].place);
+    assert!(matches!(
+        rpc.prove_log(request.block, approval.transaction, request.index),
+        Err(ChainError::Contradiction(_))
+    ));
+    assert!(matches!(
+        rpc.prove_log(request.block, request.transaction, request.index + 9),
+        Err(ChainError::Contradiction(_))
+    ));
 
     let paid = contract.credit(life.processor.address()).unwrap();
     assert_eq!(paid, U256::from(60_500));

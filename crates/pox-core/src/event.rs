@@ -3,7 +3,9 @@
 use crate::abi;
 use crate::abi::IProofOfExecution::{self as wire, IProofOfExecutionEvents as Wire};
 use crate::domain::Domain;
-use crate::id::{Archive, DatasetCommitment, OfferId, TaskId};
+use crate::history::Payload;
+use crate::id::{Archive, DatasetCommitment, OfferId, ReceiptId, TaskId};
+use crate::receipt::archived;
 use crate::record::{Amount, BadRecord, Offer, Request};
 use crate::refusal::Phase;
 use alloy_primitives::{Address, B256, LogData, U256};
@@ -133,6 +135,31 @@ impl Event {
             | Self::Expired { task, .. } => Some(*task),
             Self::Offered { .. } | Self::OfferWithdrawn { .. } | Self::Withdrawn { .. } => None,
         }
+    }
+
+    /// What it adds to its task's history (spec §5.1), if it is a step.
+    pub fn payload(&self, domain: &Domain) -> Option<Payload> {
+        Some(match self {
+            Self::Requested { task, .. } => Payload::Request(*task),
+            Self::Matched { offer, processor, enclave, evidence, .. } => Payload::Match {
+                offer: *offer,
+                processor: *processor,
+                enclave: *enclave,
+                evidence: *evidence,
+            },
+            Self::Rejected { reason, .. } => Payload::Reject(*reason),
+            Self::Approved { enclave, secret, .. } => Payload::Approve { enclave: *enclave, secret: *secret },
+            Self::Proven { receipt, archive, .. } => {
+                let receipt = ReceiptId(domain.digest(receipt.as_ref()));
+                Payload::Prove(archived(domain, receipt, *archive))
+            }
+            Self::Cancelled { .. } => Payload::Cancel,
+            Self::Expired { .. } => Payload::Expire,
+            Self::Uses { .. }
+            | Self::Offered { .. }
+            | Self::OfferWithdrawn { .. }
+            | Self::Withdrawn { .. } => return None,
+        })
     }
 
     /// Parses a log of the contract at `domain`; checks that ids are those of the records beside them.

@@ -30,7 +30,7 @@ pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 pub use call::Call;
 pub use codec::{CodecError, from_canonical, to_canonical};
 pub use domain::Domain;
-pub use event::Event;
+pub use event::{BadEvent, Event};
 pub use id::{
     Archive, ArchivedReceiptId, DatasetCommitment, History, ImageDigest, MetadataRoot, OfferId, PolicyHash,
     ReceiptId, ReportHash, ResultsCommitment, Salt, TaskId, TermsRoot,

@@ -18,8 +18,14 @@ pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
 pub const MAX_STEPS: usize = 1024;
 /// Most nodes of one Merkle-Patricia proof: the depth of a trie over 32-byte keys.
 pub const MAX_TRIE_NODES: usize = 65;
-/// Most headers that a proof carries.
-pub const MAX_HEADERS: usize = 512;
+/// Most runs of headers that prove a history: one for each block with a step, if no two are near each other.
+pub const MAX_RUNS: usize = 64;
+/// Most changes of the authorities that a proof shows.
+pub const MAX_CHANGES: usize = 128;
+/// Most headers of one run.
+pub const MAX_RUN_HEADERS: usize = 512;
+/// Most headers that a proof carries in all.
+pub const MAX_HEADERS: usize = 2048;
 /// Most bytes of one header.
 pub const MAX_HEADER_BYTES: usize = 4 * 1024;
 /// Most bytes of a policy.
@@ -48,22 +54,69 @@ pub enum BadProof {
     Record(#[from] abi::NotCanonical),
 }
 
-/// The state of the task at one block, and what shows that the block stands in the chain (spec §10.2).
-#[derive(Debug, Clone, PartialEq, Eq, Default, minicbor::Encode, minicbor::Decode)]
+/// What shows that the steps happened, and that their blocks stand in the chain (spec §10.2).
+#[derive(Debug, Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
 pub struct ChainProof {
-    /// The block's header, RLP, seal included.
-    #[cbor(n(0), with = "minicbor::bytes")]
-    pub header: Vec<u8>,
-    /// Trie nodes from the state root to the contract's account, root first.
+    /// What shows the steps under the headers.
+    #[n(0)]
+    pub history: HistoryProof,
+    /// Runs of headers, each packed (spec §10.3), in ascending order of their blocks.
     #[cbor(n(1), with = "crate::bytes::strings")]
+    pub runs: Vec<Vec<u8>>,
+    /// The changes of the authorities since the pinned ones, in their order.
+    #[n(2)]
+    pub changes: Vec<ChangeProof>,
+}
+
+/// What shows that the steps happened.
+#[derive(Debug, Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub enum HistoryProof {
+    /// The running commitment, in the state of the first header of the one run.
+    #[n(0)]
+    State(#[n(0)] StateProof),
+    /// The event of each step, under the receipts root of its block.
+    #[n(1)]
+    Receipts(#[n(0)] Vec<ReceiptProof>),
+}
+
+/// A word of the contract's storage under a state root.
+#[derive(Debug, Clone, PartialEq, Eq, Default, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct StateProof {
+    /// Trie nodes from the state root to the contract's account, root first.
+    #[cbor(n(0), with = "crate::bytes::strings")]
     pub account: Vec<Vec<u8>>,
     /// Trie nodes from the storage root to the history word, root first.
-    #[cbor(n(2), with = "crate::bytes::strings")]
+    #[cbor(n(1), with = "crate::bytes::strings")]
     pub storage: Vec<Vec<u8>>,
-    /// Headers of the blocks that follow, in order.
-    #[cbor(n(3), with = "crate::bytes::strings")]
-    pub later: Vec<Vec<u8>>,
+}
+
+/// A log under the receipts root of a block.
+#[derive(Debug, Clone, PartialEq, Eq, Default, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct ReceiptProof {
+    /// The transaction's place in its block.
+    #[n(0)]
+    pub index: u32,
+    /// The log's place in the transaction's receipt.
+    #[n(1)]
+    pub log: u32,
+    /// Trie nodes from the receipts root to the receipt, root first.
+    #[cbor(n(2), with = "crate::bytes::strings")]
+    pub nodes: Vec<Vec<u8>>,
+}
+
+/// A change of the authorities: its announcement, and what made it final.
+#[derive(Debug, Clone, PartialEq, Eq, Default, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct ChangeProof {
+    /// The announcing block's header and those after it, up to the one that makes it final; packed (spec §10.3).
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub run: Vec<u8>,
+    /// The announcement.
+    #[n(1)]
+    pub announcement: ReceiptProof,
 }
 
 /// What the match transaction joined and carried.
@@ -121,7 +174,7 @@ pub struct Proof {
     /// The owner's evidence policy, canonical JSON.
     #[cbor(n(6), with = "minicbor::bytes")]
     pub policy: Vec<u8>,
-    /// The state proof.
+    /// What shows all this on the chain.
     #[n(7)]
     pub chain: ChainProof,
     /// The terms, as far as the owner opens them.
@@ -159,19 +212,23 @@ impl Proof {
 
     fn check(&self) -> Result<(), BadProof> {
         let chain = &self.chain;
+        let deep = |nodes: &Vec<Vec<u8>>| nodes.len() <= MAX_TRIE_NODES;
+        let history_fits = match &chain.history {
+            HistoryProof::State(state) => deep(&state.account) && deep(&state.storage),
+            HistoryProof::Receipts(receipts) => {
+                receipts.len() <= MAX_STEPS && receipts.iter().all(|receipt| deep(&receipt.nodes))
+            }
+        };
+        let changes_fit = chain.changes.len() <= MAX_CHANGES
+            && chain.changes.iter().all(|change| deep(&change.announcement.nodes));
         let bounds = [
             ("steps", self.steps.len() <= MAX_STEPS),
             ("evidence", self.matched.evidence.len() <= MAX_EVIDENCE_BYTES),
             ("archive", self.proven.archive.len() <= MAX_ARCHIVE_BYTES),
             ("policy", self.policy.len() <= MAX_POLICY_BYTES),
-            ("account proof", chain.account.len() <= MAX_TRIE_NODES),
-            ("storage proof", chain.storage.len() <= MAX_TRIE_NODES),
-            (
-                "headers",
-                chain.later.len() <= MAX_HEADERS
-                    && chain.later.iter().all(|header| header.len() <= MAX_HEADER_BYTES),
-            ),
-            ("header", chain.header.len() <= MAX_HEADER_BYTES),
+            ("history proof", history_fits),
+            ("runs of headers", chain.runs.len() <= MAX_RUNS),
+            ("changes of the authorities", changes_fit),
         ];
         match bounds.into_iter().find(|(_, holds)| !holds) {
             Some((part, _)) => Err(BadProof::Bounds(part)),

@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use k256::ecdsa::SigningKey;
 use revm::primitives::hardfork::SpecId;
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::chain::ANNOUNCEMENT;
 
 /// Chain id of the embedded chain unless told otherwise: the bytes `pox` as a number.
 pub const EMBEDDED_CHAIN_ID: u64 = 7_368_568;
@@ -23,6 +25,12 @@ pub const DEFAULT_STEP: Duration = Duration::from_secs(1);
 
 /// What the faucet owns in the default genesis: a million coins.
 pub const FAUCET_BALANCE: U256 = U256::from_limbs([0x1bce_cced_a100_0000, 0xd3c2, 0, 0]);
+
+/// Where the default genesis has the contract that announces changes of the authorities: among the addresses that no key has.
+pub const ANNOUNCER_ADDRESS: Address = address!("0x0000000000000000000000000000000000005e75");
+
+/// Development authorities whose keys the chain has.
+pub const MAX_DEV_AUTHORITIES: u32 = 64;
 
 /// Address of [`AccountKey::faucet`].
 pub const FAUCET_ADDRESS: Address = address!("0xd2d7a4ac6dfe9f18a0e7d96faaf8fd1526da671d");
@@ -63,7 +71,7 @@ impl Default for Config {
         Self {
             chain_id: EMBEDDED_CHAIN_ID,
             hardfork: Hardfork::Istanbul,
-            genesis: BTreeMap::from([(FAUCET_ADDRESS, faucet)]),
+            genesis: BTreeMap::from([(FAUCET_ADDRESS, faucet), (ANNOUNCER_ADDRESS, announcer())]),
             genesis_time: 0,
             gas_limit: DEFAULT_GAS_LIMIT,
             min_gas_price: DEFAULT_MIN_GAS_PRICE,
@@ -226,46 +234,58 @@ impl std::fmt::Debug for AccountKey {
 #[error("not a secp256k1 private key")]
 pub struct InvalidKey;
 
-/// Who seals blocks, from which block on: Aura's `multi` list of fixed sets.
+/// Who seals blocks: pinned sets as in Aura's `multi`, and sets that a contract announces.
 ///
 /// The block of step *s* is sealed by authority *s* mod *n* of the set that its number falls into. Sets are never empty.
+///
+/// A log of [`ANNOUNCER_ADDRESS`] with the topics `InitiateChange(bytes32,address[])` and the parent's hash announces a set. Once
+/// more than half of the present set have built on its block, the new one seals every later block, as on any Aura chain. Authorities
+/// whose keys the chain does not have never seal, as if they were offline; it has those given here, and all development authorities'.
 #[derive(Clone, Debug)]
-pub struct Authorities(BTreeMap<u64, Vec<AccountKey>>);
+pub struct Authorities {
+    sets: BTreeMap<u64, Vec<Address>>,
+    keys: BTreeMap<Address, AccountKey>,
+}
 
 impl Authorities {
-    /// One set for ever; without keys it is the first development authority.
+    /// One set from genesis on; without keys it is the first development authority.
     #[must_use]
     pub fn fixed(keys: Vec<AccountKey>) -> Self {
-        Self(BTreeMap::from([(0, or_dev(keys))]))
+        let known = (0..MAX_DEV_AUTHORITIES).map(AccountKey::dev_authority);
+        let keyed = known.map(|key| (key.address(), key)).collect();
+        Self { sets: BTreeMap::new(), keys: keyed }.then(0, keys)
     }
 
-    /// Another set from block `number` on; without keys it is the first development authority.
+    /// Another set from block `number` on, whatever was announced; without keys it is the first development authority.
     #[must_use]
     pub fn then(mut self, number: u64, keys: Vec<AccountKey>) -> Self {
-        self.0.insert(number, or_dev(keys));
+        let keys = or_dev(keys);
+        self.sets.insert(number, keys.iter().map(AccountKey::address).collect());
+        self.keys.extend(keys.into_iter().map(|key| (key.address(), key)));
         self
     }
 
-    /// The addresses that seal block `number`, in the order of their steps.
-    #[must_use]
-    pub fn addresses_at(&self, number: u64) -> Vec<Address> {
-        self.at(number).iter().map(AccountKey::address).collect()
+    /// The key of an authority, if it is here.
+    pub(crate) fn key(&self, authority: &Address) -> Option<&AccountKey> {
+        self.keys.get(authority)
     }
 
-    /// The key of the authority that seals block `number` in that step.
-    pub(crate) fn sealer(&self, number: u64, step: u64) -> Option<&AccountKey> {
-        let set = self.at(number);
-        let index = step.checked_rem(set.len() as u64)?;
-        set.get(usize::try_from(index).ok()?)
-    }
-
-    fn at(&self, number: u64) -> &[AccountKey] {
-        self.0.range(..=number).next_back().map_or(&[], |(_, keys)| keys)
+    /// The sets that are given here, by the first block that each seals.
+    pub(crate) fn sets(&self) -> &BTreeMap<u64, Vec<Address>> {
+        &self.sets
     }
 }
 
 fn or_dev(keys: Vec<AccountKey>) -> Vec<AccountKey> {
     if keys.is_empty() { vec![AccountKey::dev_authority(0)] } else { keys }
+}
+
+/// The contract that announces: whoever calls it with the ABI encoding of a list of accounts, as data and nothing else, makes it
+/// log that list as the set to come. Nobody is kept from it: the chain protects nothing.
+fn announcer() -> GenesisAccount {
+    // calldatacopy(0, 0, calldatasize); log2(0, calldatasize, topic, blockhash(number - 1))
+    let code = [&hex!("36600060003760014303407f")[..], ANNOUNCEMENT.as_slice(), &hex!("366000a200")].concat();
+    GenesisAccount { nonce: 1, code: code.into(), ..GenesisAccount::default() }
 }
 
 #[cfg(test)]
@@ -280,11 +300,9 @@ mod tests {
     }
 
     #[test]
-    fn authorities_change_at_their_block() {
-        let [a, b, c] = [0, 1, 2].map(AccountKey::dev_authority);
-        let authorities = Authorities::fixed(vec![a.clone()]).then(10, vec![b.clone(), c.clone()]);
-        let sealer = |number, step| authorities.sealer(number, step).unwrap().address();
-        assert_eq!([sealer(9, 7), sealer(10, 7), sealer(10, 8)], [a, c, b].map(|key| key.address()));
+    fn the_first_authority_is_the_profile_s() {
+        let first = address!("0x19786102a095485b6efe129a4e59400d34cc2570");
+        assert_eq!(AccountKey::dev_authority(0).address(), first);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub enum OpenError {
     /// The data folder holds a chain with another id, hardfork, genesis or step.
     #[error("the data folder holds another chain")]
     OtherChain,
+    /// The data folder was written by another version of this program, in a layout that this one does not read.
+    #[error("the data folder was written by another version of this program")]
+    OtherVersion,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,6 +69,9 @@ pub enum ChainError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The keys of all authorities are elsewhere.
+    #[error("none of the authorities that seal the next block is here")]
+    NoSealer,
     /// A recorded chain is not continued.
     #[error("a recorded chain can't be continued")]
     ReadOnly,

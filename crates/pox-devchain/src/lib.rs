@@ -35,8 +35,9 @@ mod trie;
 pub use self::{
     chain::{BlockId, Chain, Returned, SnapshotId},
     config::{
-        AccountKey, Authorities, Clock, Config, DEFAULT_GAS_LIMIT, DEFAULT_MIN_GAS_PRICE, DEFAULT_STEP,
-        EMBEDDED_CHAIN_ID, FAUCET_ADDRESS, FAUCET_BALANCE, GenesisAccount, Hardfork, InvalidKey, Mining,
+        ANNOUNCER_ADDRESS, AccountKey, Authorities, Clock, Config, DEFAULT_GAS_LIMIT, DEFAULT_MIN_GAS_PRICE,
+        DEFAULT_STEP, EMBEDDED_CHAIN_ID, FAUCET_ADDRESS, FAUCET_BALANCE, GenesisAccount, Hardfork,
+        InvalidKey, MAX_DEV_AUTHORITIES, Mining,
     },
     error::{ChainError, ImportError, OpenError, SubmitError},
     fork::GenesisError,

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Signature, U256, keccak256};
 use alloy_rlp::{Decodable, Header};
-use pox_devchain::{AccountKey, Authorities, Chain, Clock, Config, Hardfork, Mining};
+use pox_devchain::{
+    ANNOUNCER_ADDRESS, AccountKey, Authorities, Chain, ChainError, Clock, Config, Hardfork, Mining, Returned,
+};
 use serde_json::json;
 
 use crate::support::{Draft, bytes, number, result, word};
@@ -54,7 +56,7 @@ fn every_block_is_sealed_by_the_authority_of_its_step() {
     let others: Vec<_> = (3..5).map(AccountKey::dev_authority).collect();
     for hardfork in [Hardfork::Istanbul, Hardfork::Berlin, Hardfork::London] {
         let authorities = Authorities::fixed(keys.clone()).then(6, others.clone());
-        let chain = open(hardfork, authorities.clone());
+        let chain = open(hardfork, authorities);
         chain.submit(&Draft::transfer(0, Address::ZERO, 1).sign(&AccountKey::faucet())).unwrap();
         let mut parent_step = 0;
         let mut parent_hash = chain.head().hash;
@@ -76,7 +78,8 @@ fn every_block_is_sealed_by_the_authority_of_its_step() {
             assert!(signature[64] <= 1);
             let signature = Signature::from_raw(signature).unwrap();
             let signer = signature.recover_address_from_prehash(&keccak_of_list(&bare)).unwrap();
-            let set = authorities.addresses_at(height);
+            let set = chain.authorities(height);
+            assert_eq!(set.len(), if height < 6 { 3 } else { 2 });
             assert_eq!(signer, set[usize::try_from(step).unwrap() % set.len()]);
             assert_eq!(Address::decode(&mut &fields[2][..]).unwrap(), signer);
             let whole: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
@@ -118,4 +121,84 @@ fn a_block_is_final_when_more_than_half_have_built_on_it() {
     alone.mine().unwrap();
     let head = result(&alone, "eth_getBlockByNumber", &json!(["finalized", false]));
     assert_eq!(head["number"], "0x1");
+}
+
+/// A call of the announcing contract: the ABI encoding of a list of accounts, and nothing else.
+fn announcement(set: &[Address]) -> Vec<u8> {
+    let number = |number: usize| U256::from(number).to_be_bytes::<32>();
+    let mut data = [number(32), number(set.len())].concat();
+    set.iter().for_each(|authority| data.extend(authority.into_word()));
+    data
+}
+
+fn announce(chain: &Chain, nonce: u64, set: &[Address]) {
+    let call = Draft::call(nonce, ANNOUNCER_ADDRESS, announcement(set).into());
+    chain.submit(&call.sign(&AccountKey::faucet())).unwrap();
+}
+
+#[test]
+fn an_announced_set_seals_once_its_announcement_is_final() {
+    let dev = |index| AccountKey::dev_authority(index).address();
+    let (first, second) =
+        (vec![dev(0), dev(1), dev(2)], vec![dev(5), dev(1), Address::repeat_byte(9), dev(6)]);
+    let chain = open(Hardfork::Istanbul, Authorities::fixed((0..3).map(AccountKey::dev_authority).collect()));
+    let next = || chain.head().number + 1;
+    announce(&chain, 0, &second);
+    chain.mine().unwrap();
+    assert_eq!(chain.authorities(next()), first, "one of three has built on it");
+    // One that comes before the first is final is nobody's concern.
+    announce(&chain, 1, &first);
+    chain.mine().unwrap();
+    assert_eq!(chain.authorities(next()), second, "two of three have");
+    assert_eq!(chain.authorities(chain.head().number), first);
+    for _ in 0..6 {
+        chain.mine().unwrap();
+        let author = result(&chain, "eth_getBlockByNumber", &json!(["latest", false]))["author"].clone();
+        let author: Address = author.as_str().unwrap().parse().unwrap();
+        assert!(
+            second.contains(&author) && author != second[2],
+            "an authority whose key is elsewhere seals nothing"
+        );
+    }
+    let is_final = number(&result(&chain, "eth_getBlockByNumber", &json!(["finalized", false]))["number"]);
+    assert_eq!(is_final, chain.head().number - 2, "three of four");
+    chain.reorg(chain.head().number - 1, Returned::Never).unwrap();
+    assert_eq!(chain.authorities(next()), first, "the branch on which it was final is gone");
+    // The new branch begins later, perhaps in the turn of the authority that sealed the announcement.
+    chain.mine().unwrap();
+    chain.mine().unwrap();
+    assert_eq!(chain.authorities(next()), second);
+}
+
+#[test]
+fn malformed_announcements_change_nothing() {
+    let authority = AccountKey::dev_authority(1).address();
+    let good = announcement(&[authority]);
+    let bad = [
+        Vec::new(),
+        good[..64].to_vec(),
+        good[..95].to_vec(),
+        announcement(&[authority, authority]),
+        announcement(&[Address::ZERO]),
+        [good.as_slice(), &[0; 32]].concat(),
+    ];
+    let chain = open(Hardfork::Istanbul, Authorities::fixed(Vec::new()));
+    for (nonce, data) in (0..).zip(bad) {
+        let call = Draft::call(nonce, ANNOUNCER_ADDRESS, data.into());
+        chain.submit(&call.sign(&AccountKey::faucet())).unwrap();
+        chain.mine().unwrap();
+        assert_eq!(chain.authorities(chain.head().number + 1), [AccountKey::dev_authority(0).address()]);
+    }
+    let call = Draft::call(6, ANNOUNCER_ADDRESS, good.into());
+    chain.submit(&call.sign(&AccountKey::faucet())).unwrap();
+    chain.mine().unwrap();
+    assert_eq!(chain.authorities(chain.head().number + 1), [authority]);
+}
+
+#[test]
+fn a_chain_whose_authorities_are_all_elsewhere_stands_still() {
+    let chain = open(Hardfork::Istanbul, Authorities::fixed(Vec::new()));
+    announce(&chain, 0, &[Address::repeat_byte(9)]);
+    chain.mine().unwrap();
+    assert!(matches!(chain.mine(), Err(ChainError::NoSealer)));
 }

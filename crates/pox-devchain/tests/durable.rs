@@ -15,7 +15,9 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{Nibbles, TrieAccount, proof::verify_proof};
-use pox_devchain::{AccountKey, Chain, Config, FAUCET_ADDRESS, Hardfork, Mining, OpenError, Returned};
+use pox_devchain::{
+    ANNOUNCER_ADDRESS, AccountKey, Chain, Config, FAUCET_ADDRESS, Hardfork, Mining, OpenError, Returned,
+};
 use serde_json::json;
 
 use crate::support::{Draft, STORE_AND_LOG, bytes, deploys, error, number, result, word, words};
@@ -188,6 +190,38 @@ fn another_chain_in_the_folder_is_refused() {
     let mut same = config(folder.path());
     same.mining = Mining::Manual;
     Chain::open(same).unwrap();
+}
+
+#[test]
+fn a_chain_of_another_version_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Chain::open(config(folder.path())).unwrap());
+    let database = redb::Database::open(folder.path().join("chain.redb")).unwrap();
+    let writing = database.begin_write().unwrap();
+    let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+    writing.open_table(meta).unwrap().insert("format", 1u64.to_be_bytes().as_slice()).unwrap();
+    writing.commit().unwrap();
+    drop(database);
+    assert!(matches!(Chain::open(config(folder.path())), Err(OpenError::OtherVersion)));
+}
+
+#[test]
+fn announced_authorities_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = Chain::open(Config { mining: Mining::Manual, ..config(folder.path()) }).unwrap();
+    let set: Vec<Address> = (1..4).map(|index| AccountKey::dev_authority(index).address()).collect();
+    let mut data = [U256::from(32), U256::from(3)].map(|word| word.to_be_bytes::<32>()).concat();
+    set.iter().for_each(|authority| data.extend(authority.into_word()));
+    let call = Draft::call(0, ANNOUNCER_ADDRESS, data.into());
+    chain.submit(&call.sign(&AccountKey::faucet())).unwrap();
+    chain.mine().unwrap();
+    let next = chain.head().number + 1;
+    assert_eq!(chain.authorities(next), set);
+    drop(chain);
+    let chain = Chain::open(Config { mining: Mining::Manual, ..config(folder.path()) }).unwrap();
+    assert_eq!(chain.authorities(next), set);
+    assert_ne!(chain.authorities(next - 1), set);
+    chain.mine().unwrap();
 }
 
 #[test]

@@ -24,8 +24,8 @@ pub struct Anchors {
     pub releases: Vec<Release>,
     /// What is known of each chain, by its EIP-155 id.
     pub chains: BTreeMap<u64, ChainAnchor>,
-    /// A block that the caller knows to stand in its chain, from an endpoint asked now.
-    pub trusted_block: Option<TrustedBlock>,
+    /// Blocks that the caller knows to stand in their chains, from an endpoint asked now.
+    pub trusted_blocks: Vec<TrustedBlock>,
 }
 
 /// What an auditor knows today, and what was not known, or not yet so, when a task ran.
@@ -66,6 +66,10 @@ pub struct ChainAnchor {
     pub authorities: Authorities,
     /// keccak256 of the contract's runtime code; the contract has no immutables, so it is one value for every deployment.
     pub contract_code: B256,
+    /// Where the contract is known to stand: what a proof without state shows is believed of these addresses only.
+    pub deployments: BTreeSet<Address>,
+    /// What people call its authorities.
+    pub names: BTreeMap<Address, String>,
 }
 
 /// Whether a chain's seals show anything to others.
@@ -82,18 +86,41 @@ pub enum ChainStanding {
 pub enum Authorities {
     /// Nobody is pinned: only a [`TrustedBlock`] can anchor this chain.
     Unpinned,
-    /// Aura with one list of validators for ever.
-    Aura {
-        /// The validators, in the order of their steps; an empty list seals nothing.
-        validators: Vec<Address>,
-        /// How a block's time gives its step.
-        steps: StepRule,
-    },
+    /// Aura.
+    Aura(Aura),
+}
+
+/// An Aura chain's rules and the sets of authorities that the auditor pins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aura {
+    /// How a block's time gives its step.
+    pub steps: StepRule,
+    /// The first block whose finality takes more than two thirds, on chains that have changed from one half.
+    pub two_thirds_from: Option<u64>,
+    /// The pinned sets. A proof shows the changes since the last one before its blocks.
+    pub sets: Vec<PinnedSet>,
+}
+
+/// A set of authorities that the auditor believes to seal a chain's blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedSet {
+    /// The first block that it seals.
+    pub from: u64,
+    /// The last block that it seals, where a change that no proof shows ends it.
+    pub until: Option<u64>,
+    /// The validators, in the order of their steps; an empty list seals nothing.
+    pub validators: Vec<Address>,
+    /// The contract whose events announce its changes; without one it does not change.
+    pub announcer: Option<Address>,
+    /// When it was known to be so, for people: a date.
+    pub as_of: String,
+    /// Where it is known from, for people.
+    pub source: String,
 }
 
 /// How a block's time gives its Aura step: time divided by the step's length, rounded down.
 ///
-/// The step is not under the seal's signature, so it has to follow from what is.
+/// The step is not under the seal's signature, so it has to follow from what is, within one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepRule {
     /// Length of a step, seconds.
@@ -120,7 +147,7 @@ impl Default for Anchors {
             fresh: None,
             releases: Vec::new(),
             chains: BTreeMap::new(),
-            trusted_block: None,
+            trusted_blocks: Vec::new(),
         }
     }
 }
@@ -152,6 +179,26 @@ impl Anchors {
     }
 }
 
+impl Authorities {
+    /// The rules of an Aura chain whose authorities are pinned.
+    pub fn aura(&self) -> Option<&Aura> {
+        match self {
+            Self::Aura(aura) => Some(aura),
+            Self::Unpinned => None,
+        }
+    }
+}
+
+impl Aura {
+    /// Whether so many of a set make a block of that number final.
+    pub fn is_enough(&self, built: usize, of: usize, number: u64) -> bool {
+        match self.two_thirds_from {
+            Some(from) if number >= from => built.saturating_mul(3) > of.saturating_mul(2),
+            _ => built.saturating_mul(2) > of,
+        }
+    }
+}
+
 impl StepRule {
     /// The step of a block of that time.
     pub fn step(self, time: u64) -> u64 {
@@ -176,6 +223,16 @@ mod tests {
         for text in ["", "ppid:0xFF", "ppid:", "PPID:0x00", "intel-sa-00615", "INTEL SA", &long] {
             assert_eq!(fresh.deny(text), Err(BadDenial(text.to_owned())));
         }
+    }
+
+    #[test]
+    fn half_and_two_thirds_are_not_enough() {
+        let steps = StepRule { seconds: NonZeroU64::MIN };
+        let aura = Aura { steps, two_thirds_from: Some(100), sets: Vec::new() };
+        let least = |of: usize, number| (0..=of).find(|built| aura.is_enough(*built, of, number)).unwrap();
+        assert_eq!([1, 2, 3, 50, 51].map(|of| least(of, 99)), [1, 2, 2, 26, 26]);
+        assert_eq!([1, 2, 3, 50, 51].map(|of| least(of, 100)), [1, 2, 3, 34, 35]);
+        assert!(!aura.is_enough(0, 0, 0));
     }
 
     #[test]

@@ -183,8 +183,8 @@ pub struct OpenedLeaf<T> {
     pub value: T,
 }
 
-/// The block whose state shows the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+/// The block that shows the history, and who vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct StateFacts {
     /// Its number.
     pub number: u64,
@@ -192,10 +192,21 @@ pub struct StateFacts {
     pub hash: B256,
     /// Its time.
     pub time: UnixTime,
-    /// The authority that sealed it, where authorities are pinned.
-    pub sealer: Option<Address>,
-    /// Distinct authorities that sealed it or a block after it, where authorities are pinned.
-    pub built: Option<usize>,
-    /// How many authorities there are, where they are pinned.
+    /// The blocks that the history rests on: this one alone where state shows it, each step's where receipts do.
+    pub rests_on: Vec<u64>,
+    /// The authority that sealed it, or the one of those blocks that fewest built on, where the authorities are known.
+    pub sealer: Option<AuthorityFacts>,
+    /// The distinct authorities that sealed that block or one after it, where they are known.
+    pub built: Option<Vec<AuthorityFacts>>,
+    /// How many authorities there are, where they are known.
     pub authorities: Option<usize>,
+}
+
+/// An authority of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AuthorityFacts {
+    /// Its account.
+    pub address: Address,
+    /// What people call it, if the verifier knows.
+    pub name: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! The steps of spec §11 in their order, and the grade that comes of them.
 
 use crate::anchors::Anchors;
-use crate::facts::{EvidenceFacts, Facts, HardwareFacts, ReportFacts, StateFacts, Usage};
+use crate::facts::{AuthorityFacts, EvidenceFacts, Facts, HardwareFacts, ReportFacts, StateFacts, Usage};
 use crate::grade::Grade;
 use crate::reason::Reason;
 use crate::rejection::{Malformed, Rejection};
@@ -15,6 +15,7 @@ use crate::steps::seal::{self, Anchored};
 use crate::steps::{approve, archive, claims, policy, receipt, request};
 use crate::verdict::{Component, Verdict};
 use crate::verified::Verified;
+use alloy_primitives::Address;
 use pox_core::proof::Proof;
 use pox_core::receipt::RunReport;
 use pox_core::{TaskId, UnixTime};
@@ -36,7 +37,7 @@ pub fn verify(file: &[u8], anchors: &Anchors, required: Grade, now: UnixTime) ->
 pub fn judge(proof: &Proof, anchors: &Anchors, required: Grade, now: UnixTime) -> Verdict {
     match findings(proof, anchors, now) {
         Ok(findings) => {
-            let components = findings.components(anchors, now);
+            let components = findings.components(anchors);
             Verdict::graded(components, findings.today(), findings.facts(anchors), required)
         }
         Err(rejection) => Verdict::rejected(rejection, required),
@@ -50,7 +51,7 @@ struct Findings<'a> {
     steps: Verified<Steps>,
     matched: Verified<Match>,
     quotes: Verified<Quotes>,
-    _kept: Verified<Kept>,
+    kept: Verified<Kept>,
     anchored: Verified<Anchored>,
     openings: Verified<Openings>,
 }
@@ -67,13 +68,13 @@ fn findings<'a>(proof: &'a Proof, anchors: &Anchors, now: UnixTime) -> Result<Fi
     let quotes = quotes::check(&records, &steps, &claimed, anchors, now)?;
     let accepted = policy::check(&records, &quotes, anchors)?;
     let kept = history::check(&records, &task, &steps, &accepted, anchors)?;
-    let anchored = seal::check(&records, &kept, anchors)?;
+    let anchored = seal::check(&records, &kept, anchors, now)?;
     let openings = openings::check(&records, &anchored)?;
-    Ok(Findings { records, task, steps, matched, quotes, _kept: kept, anchored, openings })
+    Ok(Findings { records, task, steps, matched, quotes, kept, anchored, openings })
 }
 
 impl Findings<'_> {
-    fn components(&self, anchors: &Anchors, now: UnixTime) -> Vec<Component> {
+    fn components(&self, anchors: &Anchors) -> Vec<Component> {
         let when_it_ran = &self.quotes.standing.when_it_ran;
         let mut evidence = when_it_ran.reasons.clone();
         if let Some(measurement) = self.quotes.measurement {
@@ -82,14 +83,9 @@ impl Findings<'_> {
                 None => Reason::ListedMeasurement,
             });
         }
-        let mut chain = self.anchored.reasons.clone();
-        // Not a rejection: development chains run ahead, and an auditor's clock can be wrong.
-        if let Some(seconds) = self.records.header.time.0.checked_sub(now.0).filter(|seconds| *seconds > 0) {
-            chain.push(Reason::AheadOfClock { seconds });
-        }
         vec![
             Component { name: "evidence", grade: when_it_ran.grade, reasons: evidence },
-            Component { name: "chain", grade: self.anchored.grade, reasons: chain },
+            Component { name: "chain", grade: self.anchored.grade, reasons: self.anchored.reasons.clone() },
         ]
     }
 
@@ -129,7 +125,7 @@ impl Findings<'_> {
             report: report_facts(report),
             terms: self.openings.terms.clone(),
             metadata: self.openings.metadata.clone(),
-            state: self.state_facts(),
+            state: self.state_facts(anchors),
         }
     }
 
@@ -145,14 +141,20 @@ impl Findings<'_> {
         }
     }
 
-    fn state_facts(&self) -> StateFacts {
-        let (header, sealed) = (&self.records.header, self.anchored.sealed);
+    fn state_facts(&self, anchors: &Anchors) -> StateFacts {
+        let chain = anchors.chains.get(&self.records.domain.chain_id);
+        let authority = |address: &Address| AuthorityFacts {
+            address: *address,
+            name: chain.and_then(|chain| chain.names.get(address)).cloned(),
+        };
+        let (header, sealed) = (&self.kept.block, self.anchored.sealed.as_ref());
         StateFacts {
             number: header.number,
             hash: header.hash,
             time: header.time,
-            sealer: sealed.map(|sealed| sealed.by),
-            built: sealed.map(|sealed| sealed.built),
+            rests_on: self.kept.blocks.iter().copied().collect(),
+            sealer: sealed.map(|sealed| authority(&sealed.by)),
+            built: sealed.map(|sealed| sealed.builders.iter().map(authority).collect()),
             authorities: sealed.map(|sealed| sealed.of),
         }
     }

@@ -23,7 +23,9 @@ mod verdict;
 mod verified;
 
 pub use anchors::{Anchors, BadDenial, Fresh};
-pub use facts::{EvidenceFacts, Facts, HardwareFacts, Opened, OpenedLeaf, ReportFacts, StateFacts, Usage};
+pub use facts::{
+    AuthorityFacts, EvidenceFacts, Facts, HardwareFacts, Opened, OpenedLeaf, ReportFacts, StateFacts, Usage,
+};
 pub use grade::{Grade, UnknownGrade};
 pub use judge::{judge, verify};
 pub use policy::{
@@ -32,9 +34,9 @@ pub use policy::{
 };
 pub use reason::Reason;
 pub use rejection::{
-    ApproveMismatch, ArchiveMismatch, ClaimMismatch, ContractCode, EvidenceInvalid, HeaderSeal,
-    HistoryMismatch, LifecycleBreach, Malformed, MatchMismatch, OpeningMismatch, PolicyMismatch,
-    ReceiptMismatch, ReceiptSignature, Rejection, RequestMismatch, StateProof,
+    ApproveMismatch, ArchiveMismatch, AuthorityChange, ClaimMismatch, ContractCode, EventProof,
+    EvidenceInvalid, HeaderSeal, HistoryMismatch, LifecycleBreach, Malformed, MatchMismatch, OpeningMismatch,
+    PolicyMismatch, ReceiptMismatch, ReceiptSignature, Rejection, RequestMismatch, StateProof,
 };
 pub use verdict::{Component, NOT_CLAIMED, Verdict};
 pub use verified::Verified;

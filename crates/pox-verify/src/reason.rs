@@ -71,7 +71,29 @@ pub enum Reason {
         /// All authorities.
         of: usize,
     },
-    /// No more than half of the authorities have built on the block.
+    /// The authorities are a set that the verifier pins.
+    AuthoritiesPinned {
+        /// The first block that it seals.
+        from: u64,
+        /// When it was known to be so.
+        as_of: String,
+        /// Where it is known from.
+        source: String,
+    },
+    /// The authorities follow from a set that the verifier pins, by changes that the proof shows.
+    AuthoritiesProven {
+        /// The first block that the pinned set seals.
+        from: u64,
+        /// When that was known to be so.
+        as_of: String,
+        /// Where that is known from.
+        source: String,
+        /// How many changes there were.
+        changes: usize,
+        /// The block that announced the last.
+        announced: u64,
+    },
+    /// Not enough of the authorities have built on the block.
     NotFinal {
         /// Distinct authorities that sealed it or a block after it.
         built: usize,
@@ -85,6 +107,10 @@ pub enum Reason {
         /// The trusted block's hash.
         hash: B256,
     },
+    /// The history is shown by an event for each step, and not by the contract's state.
+    ByReceipts,
+    /// The verifier does not know what stands at the contract's address.
+    UnknownContract(Address),
     /// The block's time is after the auditor's: one of the clocks is wrong.
     AheadOfClock {
         /// By how many seconds.
@@ -119,8 +145,12 @@ impl Reason {
             Self::NoAuthorities(_) => "no-authorities",
             Self::EmbeddedChain(_) => "embedded-chain",
             Self::Sealed { .. } => "sealed",
+            Self::AuthoritiesPinned { .. } => "authorities-pinned",
+            Self::AuthoritiesProven { .. } => "authorities-proven",
             Self::NotFinal { .. } => "not-final",
             Self::TrustedBlock { .. } => "trusted-block",
+            Self::ByReceipts => "by-receipts",
+            Self::UnknownContract(_) => "unknown-contract",
             Self::AheadOfClock { .. } => "ahead-of-clock",
         }
     }
@@ -176,7 +206,7 @@ impl fmt::Display for Reason {
                 write!(f, "this verifier has no anchor for chain {id}, so nothing vouches for the block")
             }
             Self::NoAuthorities(name) => {
-                write!(f, "this verifier knows neither the authorities of {name} nor this block")
+                write!(f, "this verifier knows neither who sealed {name} then nor the block")
             }
             Self::EmbeddedChain(name) => {
                 write!(f, "{name} is a development chain: anyone can seal its blocks")
@@ -184,11 +214,28 @@ impl fmt::Display for Reason {
             Self::Sealed { by, built, of } => {
                 write!(f, "sealed by the authority {by}; {built} of {of} authorities built on it")
             }
+            Self::AuthoritiesPinned { from, as_of, source } => {
+                write!(f, "trusted: the authorities pinned from block {from} on, as of {as_of} ({source})")
+            }
+            Self::AuthoritiesProven { from, as_of, source, changes, announced } => write!(
+                f,
+                "trusted: the authorities pinned from block {from} on, as of {as_of} ({source}); the proof shows {changes} \
+                 changes since, the last one announced in block {announced}"
+            ),
             Self::NotFinal { built, of } => {
-                write!(f, "not final: {built} of {of} authorities built on it, and more than half are needed")
+                write!(f, "not final: {built} of {of} authorities built on it, which are not enough")
             }
             Self::TrustedBlock { number, hash } => {
-                write!(f, "in the chain as the endpoint said, by block {number} with hash {hash}")
+                write!(f, "trusted: the endpoint, which has block {number} with hash {hash} in its chain")
+            }
+            Self::ByReceipts => f.write_str(
+                "shown by an event for each step: other steps, such as rejected matches, can be left out",
+            ),
+            Self::UnknownContract(address) => {
+                write!(
+                    f,
+                    "this verifier does not know the contract at {address}, and events show nothing of its code"
+                )
             }
             Self::AheadOfClock { seconds } => {
                 write!(f, "the block's time is {seconds} s after the auditor's clock")

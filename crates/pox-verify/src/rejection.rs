@@ -1,9 +1,10 @@
 //! Which step of spec §11 failed, and what was found there.
 
-use crate::chain::aura::BadSeal;
-use crate::chain::header::BadHeader;
-use crate::chain::state::BadAccount;
-use crate::chain::trie::TrieError;
+mod chain;
+
+pub use chain::{AuthorityChange, ContractCode, EventProof, HeaderSeal, HistoryMismatch, StateProof};
+
+use crate::chain::packed::BadRun;
 use crate::evidence::EvidenceRejection;
 use crate::evidence::launch::PlatformId;
 use crate::policy::{BadPolicy, Measurement, PolicyRefusal};
@@ -14,7 +15,7 @@ use pox_core::proof::BadProof;
 use pox_core::receipt::UnknownOutcome;
 use pox_core::secret::BadTerms;
 use pox_core::signature::BadSignature;
-use pox_core::{BadRecord, CodecError, History, PolicyHash, ReportHash, TaskId};
+use pox_core::{BadRecord, CodecError, PolicyHash, ReportHash, TaskId};
 use serde::ser::SerializeStruct;
 
 /// The first step that failed, and the facts.
@@ -68,9 +69,15 @@ pub enum Rejection {
     /// Step 12: the account is not the contract.
     #[error(transparent)]
     ContractCode(#[from] ContractCode),
+    /// Step 12, by receipts.
+    #[error(transparent)]
+    EventProof(#[from] EventProof),
     /// Step 13.
     #[error(transparent)]
     HeaderSeal(#[from] HeaderSeal),
+    /// Step 13, of the sets that seal.
+    #[error(transparent)]
+    AuthorityChange(#[from] AuthorityChange),
     /// Step 14.
     #[error(transparent)]
     OpeningMismatch(#[from] OpeningMismatch),
@@ -104,13 +111,15 @@ pub enum Malformed {
     /// The policy.
     #[error(transparent)]
     Policy(#[from] BadPolicy),
-    /// A header; position 0 is the state proof's, later ones count up.
-    #[error("header {position} is malformed: {error}")]
-    Header {
-        /// Which header.
+    /// A run of headers, or the headers of a change of the authorities.
+    #[error("{part} {position} of headers is malformed: {error}")]
+    Run {
+        /// `run` or `change`.
+        part: &'static str,
+        /// Counted from 0.
         position: usize,
         /// What is wrong.
-        error: BadHeader,
+        error: BadRun,
     },
 }
 
@@ -378,86 +387,6 @@ pub struct PolicyMismatch {
     pub committed: PolicyHash,
 }
 
-/// Step 12: the contract has kept another history.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the steps make up {actual}, and the contract's word is {kept}")]
-pub struct HistoryMismatch {
-    /// Over the steps in the proof.
-    pub actual: History,
-    /// In the contract's storage.
-    pub kept: History,
-}
-
-/// Step 12: the state proof does not lead from the header to the task's word.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StateProof {
-    /// The block is older than what it should show.
-    #[error("the state is that of block {block}, and the receipt was proven in block {proven}")]
-    TooOld {
-        /// The header's number.
-        block: u64,
-        /// The prove step's.
-        proven: u64,
-    },
-    /// The way to the account.
-    #[error("the contract's account: {0}")]
-    Account(TrieError),
-    /// The account's content.
-    #[error("the contract's account: {0}")]
-    Content(#[from] BadAccount),
-    /// The way to the word.
-    #[error("the task's history: {0}")]
-    Storage(TrieError),
-    /// The word is not one.
-    #[error("the task's history is no word of storage")]
-    Word,
-}
-
-/// Step 12: the account does not have the contract's code.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ContractCode {
-    /// It has none.
-    #[error("the account has no code")]
-    None,
-    /// It has another.
-    #[error("the account's code has the hash {actual}, and the contract's is {expected}")]
-    Another {
-        /// In the state.
-        actual: B256,
-        /// The anchor's.
-        expected: B256,
-    },
-}
-
-/// Step 13: a header is not one that the chain would have. Position 0 is the state proof's, later ones count up.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderSeal {
-    /// A later header is no child of the one before it.
-    #[error("header {position} does not follow the one before it")]
-    Unlinked {
-        /// Where.
-        position: usize,
-    },
-    /// The authority of its step did not seal it.
-    #[error("header {position}: {error}")]
-    Seal {
-        /// Where.
-        position: usize,
-        /// Why.
-        error: BadSeal,
-    },
-    /// The chain has another block of this number.
-    #[error("block {number} has the hash {actual}, and the chain's is {trusted}")]
-    NotTheTrusted {
-        /// Which block.
-        number: u64,
-        /// In the proof.
-        actual: B256,
-        /// The caller's.
-        trusted: B256,
-    },
-}
-
 /// Step 14: an opening is not of what the request commits to.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpeningMismatch {
@@ -525,7 +454,9 @@ impl Rejection {
             Self::HistoryMismatch(_) => (12, "history-mismatch"),
             Self::StateProof(_) => (12, "state-proof"),
             Self::ContractCode(_) => (12, "contract-code"),
+            Self::EventProof(_) => (12, "receipt-proof"),
             Self::HeaderSeal(_) => (13, "header-seal"),
+            Self::AuthorityChange(_) => (13, "authority-change"),
             Self::OpeningMismatch(_) => (14, "opening-mismatch"),
         }
     }

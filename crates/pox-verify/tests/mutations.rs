@@ -3,7 +3,7 @@
 mod support;
 
 use pox_core::evidence::sha256;
-use pox_core::proof::{MAGIC, MAX_PROOF_BYTES};
+use pox_core::proof::{ChangeProof, HistoryProof, MAGIC, MAX_PROOF_BYTES, StateProof};
 use pox_verify::{Grade, verify};
 use proptest::prelude::*;
 use support::{Draft, NOW, anchors};
@@ -79,18 +79,26 @@ fn bytes_at_the_end_are_found() {
     assert_eq!(grade(&file), Grade::Inconsistent);
 }
 
+fn state(proof: &mut pox_core::proof::Proof) -> &mut StateProof {
+    match &mut proof.chain.history {
+        HistoryProof::State(state) => state,
+        HistoryProof::Receipts(_) => unreachable!("the plain draft has state"),
+    }
+}
+
 #[test]
 fn oversized_lists_and_files_are_found() {
-    let edits: [fn(&mut pox_core::proof::Proof); 9] = [
+    let edits: [fn(&mut pox_core::proof::Proof); 10] = [
         |p| p.steps = vec![p.steps[0]; 1025],
-        |p| p.chain.account = vec![p.chain.account[0].clone(); 66],
-        |p| p.chain.storage = vec![Vec::new(); 66],
-        |p| p.chain.later = vec![p.chain.header.clone(); 513],
-        |p| p.chain.header = vec![0; 4097],
+        |p| state(p).account = vec![Vec::new(); 66],
+        |p| state(p).storage = vec![Vec::new(); 66],
+        |p| p.chain.runs = vec![p.chain.runs[0].clone(); 65],
+        |p| p.chain.changes = vec![ChangeProof::default(); 129],
+        |p| p.chain.runs[0] = [&[0x10, 0x01][..], &[0; 4097]].concat(),
         |p| p.policy = vec![b' '; 32 * 1024 + 1],
         |p| p.matched.evidence = vec![0; 18_113],
         |p| p.proven.archive = vec![0; 256 * 1024 + 1],
-        |p| p.chain.account[0] = vec![0; MAX_PROOF_BYTES],
+        |p| state(p).account[0] = vec![0; MAX_PROOF_BYTES],
     ];
     for (which, edit) in edits.into_iter().enumerate() {
         let mut proof = Draft::default().build();

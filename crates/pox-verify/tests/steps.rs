@@ -105,6 +105,35 @@ fn a_clock_behind_the_chain_is_said_and_no_rejection() {
     assert!(chain.reasons.iter().any(|reason| reason.code() == "ahead-of-clock"), "{chain:?}");
 }
 
+/// Aura's nodes take no block that is more than four steps ahead of their clock; an embedded chain runs ahead by design.
+#[test]
+fn a_public_chain_does_not_run_ahead() {
+    let file = Draft::default().build().to_bytes();
+    let mut public = anchors();
+    public.chains.get_mut(&support::CHAIN_ID).unwrap().standing = pox_verify::anchors::ChainStanding::Public;
+    let newest = support::at(16).time.0;
+    let grade = |anchors: &Anchors, now| verify(&file, anchors, Grade::Simulated, UnixTime(now)).grade;
+    assert_eq!(grade(&public, newest - 20), Grade::Simulated);
+    assert_eq!(grade(&public, newest - 21), Grade::Asserted);
+    assert_eq!(grade(&anchors(), newest - 21), Grade::Simulated);
+}
+
+#[test]
+fn the_verdict_names_the_authorities_and_what_they_rest_on() {
+    let draft = Draft { change: Some(support::events::ChangeDraft::default()), ..Draft::default() };
+    for (draft, from, authorities) in
+        [(Draft::default(), "authorities-pinned", 3), (draft, "authorities-proven", 4)]
+    {
+        let verdict = verify(&draft.build().to_bytes(), &anchors(), Grade::Simulated, NOW);
+        let chain = verdict.components.iter().find(|component| component.name == "chain").unwrap();
+        assert!(chain.reasons.iter().any(|reason| reason.code() == from), "{chain:?}");
+        let state = verdict.facts.unwrap().state;
+        assert_eq!((state.built.as_ref().unwrap().len(), state.authorities), (3, Some(authorities)));
+        let named = state.built.unwrap().iter().filter(|authority| authority.name.is_some()).count();
+        assert_eq!(named, usize::from(from == "authorities-pinned"));
+    }
+}
+
 /// Real TD quotes, one for each evidence, and the largest recorded collateral, in a proof of the usual parts.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test may read files; the judge may not")]

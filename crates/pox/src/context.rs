@@ -6,15 +6,14 @@ use crate::error::{Failure, Hint as _};
 use crate::home::Home;
 use crate::locate;
 use crate::output::Output;
-use pox_chain::{ARTIFACT, Account, ChainError, Contract, Deployment, Outbox, Profile, Rpc};
+use pox_chain::{ARTIFACT, Account, AuthoritySet, ChainError, Contract, Deployment, Outbox, Profile, Rpc};
 use pox_core::{Address, UnixTime};
 use pox_devchain::AccountKey;
 use pox_store::image::ImageSource;
 use pox_store::{Access, Location};
 use pox_verify::Anchors;
-use pox_verify::anchors::{Authorities, ChainAnchor, ChainStanding, Release, StepRule};
+use pox_verify::anchors::{Aura, Authorities, ChainAnchor, ChainStanding, PinnedSet, Release, StepRule};
 use std::fs;
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -123,36 +122,25 @@ impl Context {
         hosts.fold(Access::default().allow_root(Path::new("/")), Access::allow_host)
     }
 
-    /// What this program trusts: what comes with it, and the releases that the command names. Nothing is asked.
-    pub(crate) fn anchors(&self) -> Anchors {
+    /// What this program trusts: what comes with it, the profile that is named with `--chain`, and the releases that the command
+    /// names. Nothing is asked.
+    ///
+    /// # Errors
+    /// The named profile can't be read.
+    pub(crate) fn anchors(&self) -> Result<Anchors, Failure> {
         let release = Release {
             name: format!("pox-enclave {}", env!("CARGO_PKG_VERSION")),
             measurement: *embedded::MEASUREMENT,
         };
-        let embedded = ChainAnchor {
-            name: "embedded".into(),
-            standing: ChainStanding::Embedded,
-            authorities: Authorities::Aura {
-                validators: vec![AccountKey::dev_authority(0).address()],
-                steps: StepRule {
-                    seconds: NonZeroU64::new(pox_devchain::DEFAULT_STEP.as_secs()).unwrap_or(NonZeroU64::MIN),
-                },
-            },
-            contract_code: ARTIFACT.code_hash,
-        };
-        let bloxberg = ChainAnchor {
-            name: "bloxberg".into(),
-            standing: ChainStanding::Public,
-            // Its validators change by votes, so a list in here would go stale unseen.
-            authorities: Authorities::Unpinned,
-            contract_code: ARTIFACT.code_hash,
-        };
+        let builtin = Profile::BUILTIN.into_iter().filter_map(Profile::builtin);
+        let chains =
+            builtin.chain([self.profile()?]).map(|profile| (profile.chain_id, chain_anchor(profile)));
         let named = self.releases.get().into_iter().flatten().cloned();
-        Anchors {
+        Ok(Anchors {
             releases: [release].into_iter().chain(named).collect(),
-            chains: [(pox_devchain::EMBEDDED_CHAIN_ID, embedded), (BLOXBERG_CHAIN_ID, bloxberg)].into(),
+            chains: chains.collect(),
             ..Anchors::default()
-        }
+        })
     }
 
     /// The machine's time.
@@ -183,6 +171,38 @@ impl Context {
     }
 }
 
+/// What a profile says about trust. A chain with the id of the embedded one is a development chain, whatever its profile says.
+fn chain_anchor(profile: Profile) -> ChainAnchor {
+    let standing = match profile.chain_id {
+        pox_devchain::EMBEDDED_CHAIN_ID => ChainStanding::Embedded,
+        _ => ChainStanding::Public,
+    };
+    let names = profile.authorities.iter().flat_map(|authorities| authorities.names.clone()).collect();
+    let pin = |set: AuthoritySet| PinnedSet {
+        from: set.from,
+        until: set.until,
+        validators: set.validators,
+        announcer: set.announcer,
+        as_of: set.as_of,
+        source: set.source,
+    };
+    let authorities = profile.authorities.map_or(Authorities::Unpinned, |authorities| {
+        Authorities::Aura(Aura {
+            steps: StepRule { seconds: authorities.step_seconds },
+            two_thirds_from: authorities.two_thirds_from,
+            sets: authorities.sets.into_iter().map(pin).collect(),
+        })
+    });
+    ChainAnchor {
+        name: profile.name,
+        standing,
+        authorities,
+        contract_code: ARTIFACT.code_hash,
+        deployments: profile.contract.iter().map(|place| place.address).collect(),
+        names,
+    }
+}
+
 /// An account as people write it: 0x and 40 digits; with mixed case, the checksum of EIP-55 has to fit.
 pub(crate) fn address(text: &str) -> Result<Address, Failure> {
     let bad = || Failure::usage(format!("{text:?} is not an address"));
@@ -202,18 +222,19 @@ fn deployment_name(chain_id: u64) -> String {
     format!("contract-{chain_id}.json")
 }
 
-const BLOXBERG_CHAIN_ID: u64 = 8995;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_embedded_profile_names_the_faucets_first_contract() {
+    fn the_embedded_profile_names_the_faucets_first_contract_and_the_first_authority() {
         let profile = Profile::builtin("embedded").unwrap();
         assert_eq!(profile.contract.unwrap().address, pox_devchain::FAUCET_ADDRESS.create(0));
         assert_eq!(profile.chain_id, pox_devchain::EMBEDDED_CHAIN_ID);
-        assert_eq!(Profile::builtin("bloxberg").unwrap().chain_id, BLOXBERG_CHAIN_ID);
+        let pinned = profile.authorities.unwrap();
+        assert_eq!(pinned.sets[0].validators, [AccountKey::dev_authority(0).address()]);
+        assert_eq!(pinned.sets[0].announcer, Some(pox_devchain::ANNOUNCER_ADDRESS));
+        assert_eq!(pinned.step_seconds.get(), pox_devchain::DEFAULT_STEP.as_secs());
     }
 
     #[test]

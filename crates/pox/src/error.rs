@@ -207,6 +207,9 @@ impl From<pox_devchain::OpenError> for Failure {
             OpenError::InUse => {
                 "another `pox devnet` runs on this folder; stop it, or name another folder with --data"
             }
+            OpenError::OtherVersion => {
+                "a chain of another version can't be continued: name another folder with --data"
+            }
             OpenError::OtherChain => "it was made with other settings; name another folder with --data",
             _ => "name another folder with --data",
         };
@@ -253,9 +256,12 @@ impl From<pox_node::owner::ResultsError> for Failure {
 
 impl From<pox_node::owner::ProofError> for Failure {
     fn from(error: pox_node::owner::ProofError) -> Self {
-        use pox_node::owner::ProofError;
+        use pox_node::owner::{ChainProofError, ProofError};
         match error {
-            ProofError::Chain(error) => error.into(),
+            ProofError::Chain(error) | ProofError::Shown(ChainProofError::Chain(error)) => error.into(),
+            ProofError::Shown(_) => Self::chained(Culprit::Chain, &error).with_hint(
+                "its authorities changed often since they were pinned: use a profile with a newer set",
+            ),
             ProofError::Storage(error) => Self::from(error).about("the task's archive"),
             ProofError::NotProven(_) => {
                 Self::chained(Culprit::Usage, &error).with_hint("`pox status` shows where it stands")

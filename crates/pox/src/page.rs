@@ -9,7 +9,7 @@ pub(crate) use evidence::evidence;
 use jiff::Timestamp;
 use pox_core::history::At;
 use pox_core::{Amount, UnixTime};
-use pox_verify::{Facts, Grade, Opened, Reason, Verdict};
+use pox_verify::{AuthorityFacts, Facts, Grade, Opened, Reason, Verdict};
 use std::fmt::{Display, Write as _};
 
 /// The whole page: the verdict first, then what it rests on, then what it does not say.
@@ -118,13 +118,24 @@ fn place(page: &mut Page, facts: &Facts) {
     page.row("chain", format!("{} ({name})", facts.chain_id));
     page.row("contract", facts.contract);
     let state = &facts.state;
-    page.row("state of", format!("block {}, {}", state.number, utc(state.time)));
+    let shown = if state.rests_on == [state.number] { "state of" } else { "events up to" };
+    page.row(shown, format!("block {}, {}", state.number, utc(state.time)));
     page.row("", state.hash);
-    if let Some(sealer) = state.sealer {
-        page.row("sealed by", sealer);
+    if let Some(sealer) = &state.sealer {
+        page.row("sealed by", authority(sealer));
     }
-    if let (Some(built), Some(authorities)) = (state.built, state.authorities) {
-        page.row("built on by", format!("{built} of {authorities} authorities"));
+    if let (Some(built), Some(authorities)) = (&state.built, state.authorities) {
+        page.row("built on by", format!("{} of {authorities} authorities", built.len()));
+        for builder in built {
+            page.row("", authority(builder));
+        }
+    }
+}
+
+fn authority(authority: &AuthorityFacts) -> String {
+    match &authority.name {
+        Some(name) => format!("{} ({})", authority.address, plain(name)),
+        None => authority.address.to_string(),
     }
 }
 
@@ -335,6 +346,7 @@ mod tests {
             "  approved        2023-11-14T22:13:40Z, block 3",
             "  chain           7368568 (embedded)",
             "  built on by     1 of 1 authorities",
+            "                  0x0c0c0C0c0c0C0c0c0C0c0c0C0c0c0C0c0c0C0c0c (A University)",
             "                  pox-enclave 0.1.0, a release that this verifier knows",
             "  sandbox         seccomp, no-network",
             "  missing         nothing",
@@ -406,8 +418,12 @@ mod tests {
                 number: 5,
                 hash: B256::repeat_byte(11),
                 time: UnixTime(1_700_000_050),
-                sealer: Some(Address::repeat_byte(12)),
-                built: Some(1),
+                rests_on: vec![5],
+                sealer: Some(AuthorityFacts { address: Address::repeat_byte(12), name: None }),
+                built: Some(vec![AuthorityFacts {
+                    address: Address::repeat_byte(12),
+                    name: Some("A University".into()),
+                }]),
                 authorities: Some(1),
             },
         };

@@ -109,6 +109,43 @@ fn each_step_on_its_own() {
     assert!(world.json("processor", &["withdraw"])["wei"].as_str().unwrap().parse::<u128>().unwrap() > 0);
 }
 
+/// The change to three authorities is announced on the chain; every proof after it shows the change, and more than half of the
+/// three on top of the task.
+#[test]
+fn proofs_show_changed_authorities_by_state_and_by_receipts() {
+    let world = World::embedded_with(&["--authorities", "3", "--block-time", "1"]);
+    world.penguins("");
+    let _node = world.node(&[]);
+    wait_until("the offer stands", || !world.json("owner", &["offers"]).as_array().unwrap().is_empty());
+    let run = world.json("owner", &["run", "task.yaml", "--to", "results"]);
+    let task = run["task"].as_str().unwrap();
+    let mut sizes = Vec::new();
+    for form in ["state", "receipts"] {
+        let file = format!("{form}.pox");
+        wait_until("the block is final", || {
+            let made = world.try_pox("owner", &["proof", task, "-o", &file, "--chain-proof", form]);
+            assert!(made.status.success(), "{}", text(&made.stderr));
+            !text(&made.stderr).contains("not final yet")
+        });
+        let offline = ["verify", &file, "--require", "simulated", "--json", "--rpc", "http://127.0.0.1:1"];
+        let verdict = world.try_pox("nobody", &offline);
+        let (out, err) = (text(&verdict.stdout), text(&verdict.stderr));
+        assert!(verdict.status.success(), "{form}: {out}{err}");
+        let verdict: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let reasons = verdict["components"][1]["reasons"].as_array().unwrap();
+        let codes: Vec<&str> = reasons.iter().map(|reason| reason["code"].as_str().unwrap()).collect();
+        assert!(codes.contains(&"authorities-proven"), "{codes:?}");
+        assert_eq!(codes.contains(&"by-receipts"), form == "receipts");
+        let state = &verdict["facts"]["state"];
+        assert_eq!(state["authorities"], 3);
+        assert!(state["built"].as_array().unwrap().len() >= 2, "{state}");
+        sizes.push(fs::metadata(world.path(&file)).unwrap().len());
+    }
+    println!("a proof by state has {} bytes, one by receipts {}", sizes[0], sizes[1]);
+    let one = world.try_pox("nobody", &["devnet", "--data", "other", "--authorities", "3"]);
+    assert_eq!(one.status.code(), Some(2), "{}", text(&one.stderr));
+}
+
 #[test]
 fn a_task_can_be_taken_back_and_expires() {
     let world = World::embedded();

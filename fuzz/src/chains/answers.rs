@@ -36,7 +36,7 @@ fn ask(contract: &Contract, what: u8) {
     let rpc = contract.rpc();
     let (task, hash) = (TaskId::from([7; 32]), B256::repeat_byte(7));
     let account = Account::from_bytes(&[7; 32]).expect("a key");
-    match what % 12 {
+    match what % 14 {
         0 => drop(rpc.head()),
         1 => drop(rpc.block(7)),
         2 => drop(rpc.receipt(hash)),
@@ -45,7 +45,9 @@ fn ask(contract: &Contract, what: u8) {
         5 => drop(contract.task(task)),
         6 => drop(contract.history(task)),
         7 => drop(contract.prove_state(task, 7)),
-        8 => drop(contract.headers_after(BlockAt { number: 6, hash }, 3)),
+        8 => drop(rpc.header(6)),
+        11 => drop(rpc.prove_log(BlockAt { number: 6, hash }, hash, 1)),
+        12 => drop(rpc.announcements(Address::ZERO, 3, 9)),
         9 => drop(Follower::new(contract, Cursor::before(0)).poll()),
         10 => {
             let outbox = Outbox::new(rpc, account);

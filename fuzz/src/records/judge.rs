@@ -3,8 +3,8 @@
 use crate::made;
 use crate::support::{NOW, anchors};
 use pox_core::keccak256;
-use pox_core::proof::{ChainProof, MAGIC, Proof};
-use pox_verify::chain::Header;
+use pox_core::proof::{HistoryProof, MAGIC, Proof, StateProof};
+use pox_verify::chain::{Header, receipt, unpack};
 use pox_verify::{Grade, Policy, verify};
 use sha2::{Digest, Sha256};
 
@@ -47,24 +47,76 @@ pub(crate) fn trie(mut input: &[u8]) {
     }
     let storage = nodes.split_off(to_account.min(nodes.len()));
     let mut proof = made::proof();
-    if let (Some(old), Some(new)) = (proof.chain.account.first(), nodes.first()) {
+    if let (Some(old), Some(new)) = (made::state().account.first(), nodes.first()) {
         let (old, new) = (keccak256(old), keccak256(new));
-        replace(&mut proof.chain.header, old.as_slice(), new.as_slice());
+        replace(&mut proof.chain.runs[0], old.as_slice(), new.as_slice());
     }
-    proof.chain = ChainProof { account: nodes, storage, ..proof.chain };
+    proof.chain.history = HistoryProof::State(StateProof { account: nodes, storage });
     judged(&proof.to_bytes());
 }
 
+/// A packed run is refused, or is the one form of linked headers.
+pub(crate) fn run(input: &[u8]) {
+    if let Ok(headers) = unpack(input) {
+        for pair in headers.windows(2) {
+            assert_eq!((pair[1].parent, pair[1].number), (pair[0].hash, pair[0].number + 1));
+            assert!(pair[1].time >= pair[0].time);
+        }
+    }
+}
+
+/// The input is the log's place, and a receipt.
+pub(crate) fn receipt_log(mut input: &[u8]) {
+    let place = u32::from(pox_fuzz::byte(&mut input));
+    if let Ok(log) = receipt::log(input, place) {
+        assert!(log.content.topics().len() <= 4);
+    }
+}
+
+/// The input is a run and nodes of a receipt, put in the place of the first change of the authorities; where a node, or the first
+/// header, names the next by its hash, the input has [`NEXT`].
+pub(crate) fn change(mut input: &[u8]) {
+    let mut run = pox_fuzz::part(&mut input).to_vec();
+    let mut nodes = Vec::new();
+    while !input.is_empty() && nodes.len() < 10 {
+        nodes.push(pox_fuzz::part(&mut input).to_vec());
+    }
+    for at in (1..nodes.len()).rev() {
+        let hash = keccak256(&nodes[at]);
+        replace(&mut nodes[at - 1], &NEXT, hash.as_slice());
+    }
+    if let Some(root) = nodes.first().map(keccak256) {
+        replace(&mut run, &NEXT, root.as_slice());
+    }
+    let mut proof = made::changed();
+    proof.chain.changes[0].run = run;
+    proof.chain.changes[0].announcement.nodes = nodes;
+    judged(&proof.to_bytes());
+}
+
+pub(crate) fn change_seeds() -> Vec<Vec<u8>> {
+    let change = made::changed().chain.changes.remove(0);
+    let mut nodes = change.announcement.nodes;
+    let mut run = change.run;
+    replace(&mut run, keccak256(&nodes[0]).as_slice(), &NEXT);
+    for at in 1..nodes.len() {
+        let hash = keccak256(&nodes[at]);
+        replace(&mut nodes[at - 1], hash.as_slice(), &NEXT);
+    }
+    let parts: Vec<&[u8]> = [run.as_slice()].into_iter().chain(nodes.iter().map(Vec::as_slice)).collect();
+    vec![pox_fuzz::parts(&parts)]
+}
+
 pub(crate) fn trie_seeds() -> Vec<Vec<u8>> {
-    let chain = made::proof().chain;
-    let mut nodes = [chain.account.clone(), chain.storage].concat();
+    let state = made::state();
+    let mut nodes = [state.account.clone(), state.storage].concat();
     for at in 1..nodes.len() {
         let hash = keccak256(&nodes[at]);
         replace(&mut nodes[at - 1], hash.as_slice(), &NEXT);
     }
     assert!(nodes.iter().rev().skip(1).all(|node| node.windows(32).any(|bytes| bytes == NEXT)));
     let nodes: Vec<&[u8]> = nodes.iter().map(Vec::as_slice).collect();
-    vec![[&[chain.account.len() as u8][..], &pox_fuzz::parts(&nodes)].concat()]
+    vec![[&[state.account.len() as u8][..], &pox_fuzz::parts(&nodes)].concat()]
 }
 
 fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {

@@ -1,11 +1,11 @@
 //! Seeds of the records: made ones, and those in the judge's test proofs.
 
-use crate::support::{self, cases};
+use crate::support::{self, Draft, cases};
 use alloy_primitives::{Address, B256, Bytes, LogData, U256};
 use pox_core::channel::{EnclaveMessage, HostMessage, Stage, send};
 use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::leaves::{Leaf, Leaves};
-use pox_core::proof::{MAGIC, Proof};
+use pox_core::proof::{HistoryProof, MAGIC, Proof, StateProof};
 use pox_core::receipt::{Archive, Endorsement};
 use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret, Terms};
 use pox_core::{
@@ -40,8 +40,38 @@ pub(crate) fn proof_bodies() -> Vec<Vec<u8>> {
     proofs().iter().map(|file| file[MAGIC.len() + 32..].to_vec()).collect()
 }
 
+/// The first header of each run, which stands there as it is.
 pub(crate) fn headers() -> Vec<Vec<u8>> {
-    [vec![proof().chain.header], proof().chain.later].concat()
+    runs().iter().map(|run| run[2..2 + usize::from(u16::from_be_bytes([run[0], run[1]]))].to_vec()).collect()
+}
+
+pub(crate) fn runs() -> Vec<Vec<u8>> {
+    let later = Draft { later: 12, ..Draft::default() };
+    [later.build().chain.runs, proof().chain.runs, vec![changed().chain.changes[0].run.clone()]].concat()
+}
+
+/// A proof that shows a change of the authorities.
+pub(crate) fn changed() -> Proof {
+    Draft { change: Some(support::events::ChangeDraft::default()), ..Draft::default() }.build()
+}
+
+pub(crate) fn state() -> StateProof {
+    match proof().chain.history {
+        HistoryProof::State(state) => state,
+        HistoryProof::Receipts(_) => unreachable!("the plain draft has state"),
+    }
+}
+
+/// The place of a log, and a receipt that has it.
+pub(crate) fn receipt_logs() -> Vec<Vec<u8>> {
+    let nodes = support::events::ChangeDraft::default().block().prove(1).1;
+    let leaf = nodes.last().expect("a proof of a receipt ends with it");
+    // The receipt is of type 2, and stands last in the leaf.
+    let at = leaf
+        .windows(3)
+        .position(|bytes| bytes[0] == 2 && bytes[1] == 0xf9)
+        .expect("a long list after its type");
+    vec![[&[0], &leaf[at..]].concat()]
 }
 
 pub(crate) fn policies() -> Vec<Vec<u8>> {

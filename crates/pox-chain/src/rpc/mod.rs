@@ -6,7 +6,7 @@ mod methods;
 mod wire;
 
 pub(crate) use dialect::{NotTaken, not_taken, unknown_state};
-pub(crate) use wire::{CallParams, RawBlock, RawProof};
+pub(crate) use wire::{CallParams, Quantity, RawBlock, RawProof};
 
 pub use methods::{Block, BlockAt, Log, MinedTransaction, Receipt, Succeeded};
 

@@ -6,7 +6,9 @@ use alloy_sol_types::SolValue;
 use pox_core::evidence::{Claims, Evidence, EvidenceKind, Purpose, SimulatedQuote, sha256};
 use pox_core::history::{At, Payload};
 use pox_core::leaves::{Leaf, Leaves};
-use pox_core::proof::{ChainProof, MatchPart, Proof, ProvePart};
+use pox_core::proof::{
+    ChainProof, ChangeProof, HistoryProof, MatchPart, Proof, ProvePart, ReceiptProof, StateProof,
+};
 use pox_core::receipt::{Archive, RunReport};
 use pox_core::secret::{InputAccess, ObjectKey, Secret, Terms};
 use pox_core::signature::{Signature, address_of};
@@ -192,10 +194,12 @@ pub(crate) fn proof() -> Proof {
         proven: ProvePart { receipt: receipt().abi_encode(), signature: vec![27; 65], archive },
         policy: b"{}".to_vec(),
         chain: ChainProof {
-            header: vec![0xc0],
-            account: vec![vec![0xc0]],
-            storage: vec![vec![0xc0]],
-            later: vec![vec![0xc0]],
+            history: HistoryProof::State(StateProof { account: vec![vec![0xc0]], storage: vec![vec![0xc0]] }),
+            runs: vec![vec![0]],
+            changes: vec![ChangeProof {
+                run: vec![0],
+                announcement: ReceiptProof { index: 1, log: 2, nodes: vec![vec![0xc0]] },
+            }],
         },
         terms: Some(leaves().open(|name| name == "args")),
         metadata: None,

@@ -13,7 +13,7 @@ use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::sha256;
 use pox_core::history::{At, Payload, Step};
 use pox_core::leaves::{Leaf, Leaves};
-use pox_core::proof::Proof;
+use pox_core::proof::{ChangeProof, HistoryProof, Proof, ReceiptProof, StateProof};
 use pox_core::receipt::{Archive, Outcome, Party};
 use pox_core::secret::{Secret, SignedSecret, Terms};
 use pox_core::signature::Signature;
@@ -537,6 +537,10 @@ impl Maker {
         self.add("proof", "form-only", json!({ "file": hexed(&file), "accepted": true }));
         let body = &file[45..];
         let sealed = |body: &[u8]| [b"pox-proof-v1\n".as_slice(), sha256(body).as_slice(), body].concat();
+        let mut by_receipts = proof.clone();
+        let receipt = ReceiptProof { index: 3, log: 1, nodes: vec![vec![0xc0]] };
+        by_receipts.chain.history = HistoryProof::Receipts(vec![receipt]);
+        self.add("proof", "by-receipts", json!({ "file": hexed(by_receipts.to_bytes()), "accepted": true }));
         let mut refuse = |name: &str, file: Vec<u8>, zeros: usize| {
             self.add("proof-malformed", name, json!({ "file": hexed(file), "zeros": number(zeros) }));
         };
@@ -560,9 +564,18 @@ impl Maker {
             refuse(name, proof.to_bytes(), 0);
         };
         bounds("too-many-steps", &|proof| proof.steps = vec![proof.steps[0]; 1025]);
-        bounds("too-many-account-nodes", &|proof| proof.chain.account = vec![vec![1]; 66]);
-        bounds("too-many-storage-nodes", &|proof| proof.chain.storage = vec![vec![1]; 66]);
-        bounds("too-many-headers", &|proof| proof.chain.later = vec![vec![1]; 513]);
+        let nodes = |count: usize| vec![vec![1]; count];
+        let state = |a, s| HistoryProof::State(StateProof { account: nodes(a), storage: nodes(s) });
+        bounds("too-many-account-nodes", &|proof| proof.chain.history = state(66, 1));
+        bounds("too-many-storage-nodes", &|proof| proof.chain.history = state(1, 66));
+        let receipt = |nodes: usize| ReceiptProof { nodes: vec![vec![1]; nodes], ..ReceiptProof::default() };
+        let receipts = |nodes: usize, count: usize| HistoryProof::Receipts(vec![receipt(nodes); count]);
+        bounds("too-many-receipt-nodes", &|proof| proof.chain.history = receipts(66, 1));
+        bounds("too-many-receipts", &|proof| proof.chain.history = receipts(0, 1025));
+        bounds("too-many-runs", &|proof| proof.chain.runs = vec![vec![1]; 65]);
+        bounds("too-many-changes", &|proof| proof.chain.changes = vec![ChangeProof::default(); 129]);
+        let change = ChangeProof { run: vec![0], announcement: receipt(66) };
+        bounds("too-many-announcement-nodes", &|proof| proof.chain.changes = vec![change.clone()]);
     }
 }
 

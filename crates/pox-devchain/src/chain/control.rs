@@ -7,7 +7,7 @@ use std::{
 
 use alloy_primitives::B256;
 
-use super::{BlockId, Chain, Kind, Live, Rota, block_id};
+use super::{BlockId, Chain, Kind, Live, Rota, block_id, sets::Sets};
 use crate::{block::Block, config::Clock, error::ChainError, pool::Pool, store::StoreError};
 
 /// Times stay below this, so that sums of two don't overflow.
@@ -182,8 +182,10 @@ impl Chain {
 
     fn go_back(&self, live: &mut Live, number: u64) -> Result<(), StoreError> {
         let head = self.inner.store.block(number)?.ok_or(StoreError::Damaged("block"))?;
+        let sets = Sets::replay(live.sets.given().clone(), self.inner.store(), number)?;
         self.inner.store.truncate(number)?;
         live.head = head;
+        live.sets = sets;
         Ok(())
     }
 

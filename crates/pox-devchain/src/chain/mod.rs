@@ -4,20 +4,24 @@ mod admit;
 mod control;
 mod import;
 mod produce;
+mod sets;
 
 use std::{
+    collections::{BTreeMap, HashSet},
     fs,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::Duration,
 };
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 use redb::DatabaseError;
 
 pub use self::control::{Returned, SnapshotId};
 use self::control::{Snapshot, Time};
 pub(crate) use self::produce::{next_base_fee, next_excess_blob_gas};
+pub(crate) use self::sets::ANNOUNCEMENT;
+use self::sets::Sets;
 use crate::{
     block::Block,
     config::{Authorities, Clock, Config, Hardfork, Mining},
@@ -85,6 +89,7 @@ struct Live {
     pool: Pool,
     time: Time,
     snapshots: Vec<Snapshot>,
+    sets: Sets,
 }
 
 impl Chain {
@@ -111,8 +116,10 @@ impl Chain {
                 fs::create_dir_all(folder).map_err(OpenError::Folder)?;
                 let store = DiskStore::open(folder).map_err(open_error)?;
                 let identity = identity(&config, step, genesis.hash);
-                if matches!(store.identify(&identity)?, Identity::Differs) {
-                    return Err(OpenError::OtherChain);
+                match store.identify(&identity)? {
+                    Identity::OtherFormat => return Err(OpenError::OtherVersion),
+                    Identity::Differs => return Err(OpenError::OtherChain),
+                    Identity::Written | Identity::Matches => {}
                 }
                 Arc::new(store)
             }
@@ -145,8 +152,12 @@ impl Chain {
             Kind::Own(Rota { mining: Mining::Interval(interval), .. }) => Some(*interval),
             _ => None,
         };
+        let sets = match &kind {
+            Kind::Own(rota) => Sets::replay(rota.authorities.sets().clone(), &*store, head.header.number)?,
+            Kind::Recorded => Sets::new(BTreeMap::new()),
+        };
         let (alive, ended) = mpsc::channel();
-        let live = Live { head, pool: Pool::default(), time: Time::new(clock), snapshots: Vec::new() };
+        let live = Live { head, pool: Pool::default(), time: Time::new(clock), snapshots: Vec::new(), sets };
         let inner = Inner {
             schedule,
             store,
@@ -179,6 +190,12 @@ impl Chain {
     #[must_use]
     pub fn chain_id(&self) -> u64 {
         self.inner.schedule.chain_id
+    }
+
+    /// The authorities that seal block `number`, in the order of their steps, as far as the chain knows now.
+    #[must_use]
+    pub fn authorities(&self, number: u64) -> Vec<Address> {
+        self.inner.live().sets.at(number).1.to_vec()
     }
 
     /// The last block.
@@ -250,20 +267,23 @@ impl Inner {
         look(&self.live().pool)
     }
 
-    /// Number of the last block that more than half of the authorities have built on (it and those after it);
-    /// of a recorded chain it is the head.
+    /// Number of the last block that more than half of the authorities have built on (it and those after it); of a recorded
+    /// chain it is the head. Only authorities of one set count together, and what is before a final block is final.
     pub(crate) fn final_number(&self) -> Result<u64, StoreError> {
-        let head = self.head();
-        let Kind::Own(rota) = &self.kind else { return Ok(head.header.number) };
-        let authorities = rota.authorities.addresses_at(head.header.number);
-        let mut seen = std::collections::HashSet::new();
-        let from = head.header.number.saturating_sub(MAX_FINALITY_WALK);
-        for number in (from..=head.header.number).rev() {
+        let live = self.live();
+        let head = live.head.header.number;
+        if matches!(self.kind, Kind::Recorded) {
+            return Ok(head);
+        }
+        let (mut term, mut seen) = (None, HashSet::new());
+        for number in (head.saturating_sub(MAX_FINALITY_WALK)..=head).rev() {
             let Some(header) = self.store.header(number)? else { break };
-            if authorities.contains(&header.author)
-                && seen.insert(header.author)
-                && seen.len() * 2 > authorities.len()
-            {
+            let (from, authorities) = live.sets.at(number);
+            if term.replace(from).is_some_and(|term| term != from) {
+                seen.clear();
+            }
+            let is_new = authorities.contains(&header.author) && seen.insert(header.author);
+            if is_new && seen.len() * 2 > authorities.len() {
                 return Ok(number);
             }
         }

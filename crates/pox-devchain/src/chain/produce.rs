@@ -55,9 +55,11 @@ impl Inner {
     pub(super) fn mine_one(&self, live: &mut Live) -> Result<Arc<Block>, ChainError> {
         let Kind::Own(rota) = &self.kind else { return Err(ChainError::ReadOnly) };
         let parent = live.head.clone();
-        let timestamp = live.time.of_next(self.earliest(&parent));
-        let rules = self.schedule.rules(parent.header.number + 1, timestamp);
-        let (mut header, sealer) = rota.next_header(&parent.header, parent.hash, timestamp, &rules)?;
+        let number = parent.header.number + 1;
+        let (timestamp, sealer) =
+            rota.sealer(live.sets.at(number).1, live.time.of_next(self.earliest(&parent)))?;
+        let rules = self.schedule.rules(number, timestamp);
+        let mut header = rota.next_header(&parent.header, parent.hash, timestamp, sealer.address(), &rules);
         let (transactions, executed) = self.fill(live, &header, &rules, parent.header.state_root)?;
         complete(&mut header, &transactions, &executed);
         seal(&mut header, sealer)?;
@@ -71,6 +73,7 @@ impl Inner {
         });
         self.store.append(block.clone(), executed.changes)?;
         live.head = block.clone();
+        live.sets.observe(&block.header, Some(&block));
         live.time.block_made();
         self.settle(live, &block)?;
         Ok(block)
@@ -141,17 +144,29 @@ impl Inner {
 }
 
 impl Rota {
-    /// The header of the next block before its transactions, and the key that seals it.
+    /// The first time from `earliest` on whose step is of an authority that is here, and its key.
+    fn sealer(&self, authorities: &[Address], earliest: u64) -> Result<(u64, &AccountKey), ChainError> {
+        let first = earliest / self.step;
+        for step in (first..).take(authorities.len()) {
+            let turn = usize::try_from(step % authorities.len() as u64).unwrap_or_default();
+            if let Some(key) = authorities.get(turn).and_then(|authority| self.authorities.key(authority)) {
+                return Ok((earliest.max(step.saturating_mul(self.step)), key));
+            }
+        }
+        Err(ChainError::NoSealer)
+    }
+
+    /// The header of the next block before its transactions.
     fn next_header(
         &self,
         parent: &Header,
         parent_hash: B256,
         timestamp: u64,
+        author: Address,
         rules: &Rules,
-    ) -> Result<(Header, &AccountKey), ChainError> {
+    ) -> Header {
         let number = parent.number + 1;
         let step = timestamp / self.step;
-        let sealer = self.authorities.sealer(number, step).ok_or(StoreError::Damaged("authorities"))?;
         let aura = self.hardfork.spec() < SpecId::MERGE;
         let (difficulty, seal) = if aura {
             (aura_difficulty(parent, step), Seal::Aura { step, signature: [0; SIGNATURE_LENGTH] })
@@ -161,11 +176,11 @@ impl Rota {
         };
         let mut header = blank_header(number, timestamp, self.gas_limit, seal, rules);
         header.parent_hash = parent_hash;
-        header.author = sealer.address();
+        header.author = author;
         header.difficulty = difficulty;
         header.later.base_fee = next_base_fee(parent);
         header.later.excess_blob_gas = rules.blobs.map(|_| next_excess_blob_gas(parent, rules));
-        Ok((header, sealer))
+        header
     }
 }
 

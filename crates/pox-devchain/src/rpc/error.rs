@@ -85,9 +85,10 @@ impl From<ChainError> for RpcError {
             ChainError::Store(error) => error.into(),
             ChainError::Evm(_) | ChainError::Seal(_) => Self::new(INTERNAL, error.to_string()),
             ChainError::TooEarly { .. } | ChainError::TimeRange => Self::params(error.to_string()),
-            ChainError::ReadOnly | ChainError::TooDeep { .. } | ChainError::Durable => {
-                Self::server(error.to_string())
-            }
+            ChainError::ReadOnly
+            | ChainError::TooDeep { .. }
+            | ChainError::Durable
+            | ChainError::NoSealer => Self::server(error.to_string()),
         }
     }
 }

@@ -23,8 +23,9 @@ use crate::{
 /// Name of the database in the data folder.
 pub(crate) const FILE_NAME: &str = "chain.redb";
 
-/// Layout of the tables; raised when it changes.
-const FORMAT: u64 = 1;
+/// Layout of the tables and of what genesis has by default; raised when one changes. Since 2 the contract is in it that announces
+/// changes of the authorities.
+const FORMAT: u64 = 2;
 
 /// Trie nodes kept decoded: some hundred bytes each, so tens of megabytes at most.
 const CACHED_NODES: usize = 50_000;
@@ -55,8 +56,10 @@ pub(crate) enum Identity {
     Written,
     /// The database is of that chain.
     Matches,
-    /// The database is of another chain, or of another version of this program.
+    /// The database is of another chain.
     Differs,
+    /// The database is of another version of this program.
+    OtherFormat,
 }
 
 impl DiskStore {
@@ -84,11 +87,8 @@ impl DiskStore {
                     meta.insert("identity", identity.as_slice())?;
                     Identity::Written
                 }
-                (Some(format), Some(known))
-                    if format == FORMAT.to_be_bytes() && known == identity.as_slice() =>
-                {
-                    Identity::Matches
-                }
+                (Some(format), _) if format != FORMAT.to_be_bytes() => Identity::OtherFormat,
+                (Some(_), Some(known)) if known == identity.as_slice() => Identity::Matches,
                 _ => Identity::Differs,
             }
         };

@@ -1,13 +1,15 @@
 //! The owner's side: what it keeps of a task, what it releases to an enclave, and what it makes of the end.
 
 mod agent;
+mod chain_proof;
 mod kept;
 mod proof;
 mod release;
 mod results;
 
 pub use agent::{AgentError, Desk, Note, Owns, Tended, sent_note};
+pub use chain_proof::{ChainProofError, Shown, Shows, show};
 pub use kept::{BadKept, Deadlines, KeptTask, Plan, PlannedInput, prepare};
-pub use proof::{Disclosure, ProofError, collect, fetch_archive};
+pub use proof::{Collected, Disclosure, Parts, ProofError, collect, fetch_archive};
 pub use release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed, release};
 pub use results::{ResultsError, open_results};

@@ -1,12 +1,15 @@
 //! Collecting a proof: from the chain, the archive, and what the owner opens of its own.
 
+use super::chain_proof::{ChainProofError, Shows, show};
 use super::kept::{BadKept, KeptTask};
-use pox_chain::{Carried, ChainError, Contract, HistoryStep, TaskHistory};
+use pox_chain::{Carried, ChainError, Contract, TaskHistory};
 use pox_core::leaves::{Leaves, Opening};
 use pox_core::proof::{MatchPart, Proof, ProvePart};
 use pox_core::receipt::{MAX_ARCHIVE_BYTES, Receipt, archive_hash};
 use pox_core::{Archive, Event, TaskId};
 use pox_store::{Access, Location, LocationError, Name, Range, Store};
+use pox_verify::anchors::Aura;
+use pox_verify::chain::authorities::Count;
 use std::io::Read;
 
 /// What the owner opens of its salted leaves.
@@ -26,6 +29,9 @@ pub enum ProofError {
     /// The chain does not give what is needed.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// The chain's part can't be made.
+    #[error(transparent)]
+    Shown(#[from] ChainProofError),
     /// The task has no receipt.
     #[error("task {0} is not proven")]
     NotProven(TaskId),
@@ -61,7 +67,27 @@ pub fn fetch_archive(location: &str, access: &Access) -> Result<Vec<u8>, ProofEr
     Ok(bytes)
 }
 
-/// Builds the proof of a task that is proven on the chain.
+/// What a proof is made of besides the chain.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The archive that stands beside the results.
+    pub archive: Vec<u8>,
+    /// The owner's policy, canonical.
+    pub policy: Vec<u8>,
+    /// What the owner kept of the task, and what of it is opened.
+    pub kept: Option<(&'a KeptTask, &'a Disclosure)>,
+}
+
+/// A proof, and how far its blocks are vouched for.
+#[derive(Debug)]
+pub struct Collected {
+    /// The proof.
+    pub proof: Proof,
+    /// Who has built on the block that fewest have built on; `None` where no authorities are known.
+    pub built: Option<Count>,
+}
+
+/// Builds the proof of a task that is proven on the chain, whose authorities `rule` pins.
 ///
 /// Every part that the chain commits to was checked against it; whether the whole convinces anybody, only verification says.
 ///
@@ -70,21 +96,19 @@ pub fn fetch_archive(location: &str, access: &Access) -> Result<Vec<u8>, ProofEr
 pub fn collect(
     contract: &Contract,
     task: TaskId,
-    archive: Vec<u8>,
-    policy: Vec<u8>,
-    kept: Option<(&KeptTask, &Disclosure)>,
-) -> Result<Proof, ProofError> {
+    parts: Parts<'_>,
+    rule: Option<&Aura>,
+    shows: Shows,
+) -> Result<Collected, ProofError> {
     let history = contract.history(task)?;
     let (receipt, archived, signature) = prove_part(&history)?;
+    let Parts { archive, policy, kept } = parts;
     if archive_hash(&archive) != archived {
         return Err(ProofError::OtherArchive);
     }
-    let last = history.steps.last().ok_or(ProofError::NotProven(task))?;
-    let state = contract.prove_state(task, last.place.block.number)?;
-    let mut chain = state.proof;
-    chain.later = later_headers(contract, &history, last)?;
+    let shown = show(contract, &history, rule, shows)?;
     let (terms, metadata) = openings(kept)?;
-    Ok(Proof {
+    let proof = Proof {
         domain: *contract.domain(),
         request: history.request.to_bytes(),
         steps: history.steps.iter().map(|step| step.step).collect(),
@@ -92,10 +116,11 @@ pub fn collect(
         secret: secret_hash(&history)?,
         proven: ProvePart { receipt: receipt.to_bytes(), signature, archive },
         policy,
-        chain,
+        chain: shown.proof,
         terms,
         metadata,
-    })
+    };
+    Ok(Collected { proof, built: shown.built })
 }
 
 fn prove_part(history: &TaskHistory) -> Result<(Receipt, Archive, Vec<u8>), ProofError> {
@@ -127,17 +152,6 @@ fn secret_hash(history: &TaskHistory) -> Result<pox_core::B256, ProofError> {
     secret.ok_or(ProofError::NotProven(history.task))
 }
 
-/// A few headers on top: they show who built on the block, where headers are sealed.
-fn later_headers(
-    contract: &Contract,
-    history: &TaskHistory,
-    last: &HistoryStep,
-) -> Result<Vec<Vec<u8>>, ProofError> {
-    let above = history.head.number.saturating_sub(last.place.block.number);
-    let count = usize::try_from(above).unwrap_or(MAX_LATER).min(MAX_LATER);
-    Ok(contract.headers_after(last.place.block, count)?)
-}
-
 type Openings = (Option<Opening>, Option<Opening>);
 
 fn openings(kept: Option<(&KeptTask, &Disclosure)>) -> Result<Openings, ProofError> {
@@ -150,6 +164,3 @@ fn openings(kept: Option<(&KeptTask, &Disclosure)>) -> Result<Openings, ProofErr
     let metadata = kept.metadata()?;
     Ok((open(&kept.terms()?), metadata.as_ref().and_then(open)))
 }
-
-/// Enough to show on the embedded chain that blocks follow; finality under many authorities comes with their sets.
-const MAX_LATER: usize = 8;

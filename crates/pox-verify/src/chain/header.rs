@@ -1,16 +1,19 @@
 //! Block headers of any engine, as bytes that were hashed and as the few fields that a judge needs.
 
 use super::rlp::{self, Item};
-use alloy_primitives::{Address, B256, U256, keccak256};
-use alloy_rlp::Header as RlpHeader;
+use alloy_primitives::{Address, B256, Bloom, U256, keccak256};
 use pox_core::UnixTime;
 
 /// Fields before the seal, in every engine's header.
-const COMMON_FIELDS: usize = 13;
+pub(crate) const COMMON_FIELDS: usize = 13;
 /// Fields that a header can have: those before the seal, the seal's two, and six that forks from London to Prague appended.
-const MOST_FIELDS: usize = COMMON_FIELDS + 2 + 6;
+pub(crate) const MOST_FIELDS: usize = COMMON_FIELDS + SEAL_FIELDS + 6;
+/// Fields of a seal.
+pub(crate) const SEAL_FIELDS: usize = 2;
 /// Bytes of an Aura signature: r, s, and the recovery id as 0 or 1.
-const SIGNATURE_BYTES: usize = 65;
+pub(crate) const SIGNATURE_BYTES: usize = 65;
+/// Most bytes of an integer in a header.
+pub(crate) const MOST_DIGITS: usize = 32;
 
 /// A block's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,10 @@ pub struct Header {
     pub author: Address,
     /// Root of the state after it.
     pub state_root: B256,
+    /// Root of its transactions' receipts.
+    pub receipts_root: B256,
+    /// Filter of what its receipts' logs name.
+    pub bloom: Box<Bloom>,
     /// With Aura: how few steps were missed.
     pub difficulty: U256,
     /// Its number.
@@ -34,6 +41,9 @@ pub struct Header {
     /// What shows that the author was entitled to it.
     pub seal: Seal,
 }
+
+/// Where Aura's optional list of empty steps stands.
+const EMPTY_STEPS: usize = COMMON_FIELDS + SEAL_FIELDS;
 
 /// What shows that a block's author was entitled to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,22 +68,27 @@ pub enum BadHeader {
     /// A field has another form than it must; counted from 0.
     #[error("field {0} is malformed")]
     Field(usize),
+    /// The seal has a list of empty steps, which is read by nobody here: no public chain that this is for used them.
+    #[error("its seal lists empty steps, which this version does not read")]
+    EmptySteps,
 }
 
 impl Header {
     /// Parses a header with the seal of Aura, Ethash or proof of stake, with or without a base fee.
     ///
-    /// Says nothing about the seal. Headers with Aura's optional list of empty steps are refused.
+    /// Says nothing about the seal. Headers with Aura's optional list of empty steps are refused by name.
     ///
     /// # Errors
     /// No header.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadHeader> {
         let fields = rlp::list(bytes, MOST_FIELDS).map_err(|_| BadHeader::Form)?;
-        if fields.len() < COMMON_FIELDS + 2 {
+        if fields.len() < COMMON_FIELDS + SEAL_FIELDS {
             return Err(BadHeader::Form);
         }
-        if let Some(list) = fields.iter().position(|field| field.is_list) {
-            return Err(BadHeader::Field(list));
+        match fields.iter().position(|field| field.is_list) {
+            Some(EMPTY_STEPS) => return Err(BadHeader::EmptySteps),
+            Some(list) => return Err(BadHeader::Field(list)),
+            None => {}
         }
         let word = |at: usize| fields[at].fixed().map(B256::from).ok_or(BadHeader::Field(at));
         let integer = |at: usize| fields[at].integer().ok_or(BadHeader::Field(at));
@@ -83,6 +98,8 @@ impl Header {
             parent: word(0)?,
             author: fields[2].fixed().map(Address::from).ok_or(BadHeader::Field(2))?,
             state_root: word(3)?,
+            receipts_root: word(5)?,
+            bloom: fields[6].fixed().map(Bloom::from).map(Box::new).ok_or(BadHeader::Field(6))?,
             difficulty: fields[7].big_endian().map(U256::from_be_slice).ok_or(BadHeader::Field(7))?,
             number: integer(8)?,
             time: UnixTime(integer(11)?),
@@ -104,9 +121,7 @@ fn seal(first: &Item<'_>, second: &Item<'_>) -> Result<Seal, BadHeader> {
 
 fn bare_hash(fields: &[Item<'_>]) -> B256 {
     let (common, rest) = fields.split_at(COMMON_FIELDS);
-    let payload: Vec<u8> = common.iter().chain(&rest[2..]).flat_map(|field| field.raw).copied().collect();
-    let mut bare = Vec::with_capacity(payload.len() + 9);
-    RlpHeader { list: true, payload_length: payload.len() }.encode(&mut bare);
-    bare.extend_from_slice(&payload);
-    keccak256(bare)
+    let payload: Vec<u8> =
+        common.iter().chain(&rest[SEAL_FIELDS..]).flat_map(|field| field.raw).copied().collect();
+    keccak256(rlp::list_of(&payload))
 }

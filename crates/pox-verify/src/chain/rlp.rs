@@ -42,6 +42,26 @@ pub(crate) fn string(bytes: &[u8]) -> Option<&[u8]> {
     (!item.is_list && rest.is_empty()).then_some(item.payload)
 }
 
+/// Appends a string.
+pub(crate) fn put_string(payload: &[u8], out: &mut Vec<u8>) {
+    match payload {
+        [byte] if *byte < 0x80 => out.push(*byte),
+        _ => put(false, payload, out),
+    }
+}
+
+/// The list of items that are encoded already.
+pub(crate) fn list_of(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 9);
+    put(true, payload, &mut out);
+    out
+}
+
+fn put(list: bool, payload: &[u8], out: &mut Vec<u8>) {
+    Header { list, payload_length: payload.len() }.encode(out);
+    out.extend_from_slice(payload);
+}
+
 impl<'a> Item<'a> {
     /// A string of exactly `N` bytes.
     pub(crate) fn fixed<const N: usize>(&self) -> Option<[u8; N]> {

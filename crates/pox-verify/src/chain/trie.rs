@@ -1,4 +1,4 @@
-//! Merkle-Patricia proofs of inclusion, as `eth_getProof` gives them.
+//! Merkle-Patricia proofs of inclusion: of state, as `eth_getProof` gives them, and of receipts.
 //!
 //! A walk of our own, because the nodes come from whoever made the proof: `alloy-trie` panics where extensions add up to more
 //! nibbles than a key has. Tests compare the two on real tries.
@@ -6,7 +6,7 @@
 use super::rlp::{self, Item};
 use alloy_primitives::{B256, keccak256};
 
-/// Nibbles of a hashed key.
+/// Nibbles of a hashed key; others are shorter.
 const KEY_NIBBLES: usize = 64;
 /// Children of a branch, and its value.
 const BRANCH_ITEMS: usize = 17;
@@ -33,8 +33,20 @@ pub enum TrieError {
 
 /// The value under keccak256 of a key, which `nodes` lead to from `root`.
 pub(crate) fn lookup<'a>(root: B256, key: &[u8], nodes: &'a [Vec<u8>]) -> Result<&'a [u8], TrieError> {
-    let key = nibbles(keccak256(key));
-    let mut path = key.as_slice();
+    walk(root, &nibbles(keccak256(key).as_slice()), nodes)
+}
+
+/// The value at a place of a list, such as a block's receipts, whose trie has the RLP of the place as key.
+pub(crate) fn lookup_place(root: B256, place: u32, nodes: &[Vec<u8>]) -> Result<&[u8], TrieError> {
+    let mut key = Vec::with_capacity(5);
+    let digits = place.to_be_bytes();
+    rlp::put_string(&digits[place.leading_zeros() as usize / 8..], &mut key);
+    walk(root, &nibbles(&key), nodes)
+}
+
+/// No key is the beginning of another, or else a value could stand at a branch.
+fn walk<'a>(root: B256, key: &[u8], nodes: &'a [Vec<u8>]) -> Result<&'a [u8], TrieError> {
+    let mut path = key;
     let mut expected = root;
     for (position, node) in nodes.iter().enumerate() {
         if keccak256(node) != expected {
@@ -79,7 +91,7 @@ fn descend<'a>(node: &'a [u8], path: &mut &[u8]) -> Option<Descent<'a>> {
                 }
             },
             children if children.len() == BRANCH_ITEMS => {
-                // Every key has the same length, so none ends at a branch.
+                // No key ends at a branch.
                 let (nibble, rest) = path.split_first()?;
                 *path = rest;
                 children.get(usize::from(*nibble))?
@@ -117,7 +129,7 @@ impl Prefix {
     }
 }
 
-fn nibbles(key: B256) -> Vec<u8> {
+fn nibbles(key: &[u8]) -> Vec<u8> {
     key.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).collect()
 }
 
@@ -171,10 +183,33 @@ mod tests {
         }
     }
 
+    /// Where keys of one, two and three bytes meet, and where the order of keys is not that of places.
+    #[test]
+    fn finds_receipts_at_every_place_of_a_large_block() {
+        let key = |place: u64| Nibbles::unpack(alloy_rlp::encode(place));
+        let leaves: BTreeMap<Nibbles, Vec<u8>> =
+            (0..300u64).map(|place| (key(place), vec![(place % 251) as u8 + 1; 40])).collect();
+        for place in [0u32, 1, 127, 128, 129, 255, 256, 299, 300] {
+            let retainer = ProofRetainer::new(vec![key(place.into())]);
+            let mut builder = HashBuilder::default().with_proof_retainer(retainer);
+            leaves.iter().for_each(|(key, value)| builder.add_leaf(*key, value));
+            let root = builder.root();
+            let nodes = builder.take_proof_nodes().into_nodes_sorted();
+            let nodes: Vec<_> = nodes.into_iter().map(|(_, node)| node.to_vec()).collect();
+            let found = lookup_place(root, place, &nodes);
+            match leaves.get(&key(place.into())) {
+                Some(value) => assert_eq!(found, Ok(value.as_slice()), "{place}"),
+                None => assert_eq!(found, Err(TrieError::Absent), "{place}"),
+            }
+            let other = lookup_place(root, place ^ 1, &nodes);
+            assert!(other.is_err() || other != found, "{place}");
+        }
+    }
+
     /// Nodes that stand inside their parents come with short values only.
     #[test]
     fn follows_embedded_nodes() {
-        let path = nibbles(keccak256(b"key"));
+        let path = nibbles(keccak256(b"key").as_slice());
         // A leaf of the last nibble, inside a branch, inside an extension of all the others.
         let leaf = [0xc2, 0x20, 0x07];
         let mut branch = vec![0xc0 + 16 + 3];
@@ -196,7 +231,7 @@ mod tests {
     /// Extensions that add up to more than a key: `alloy-trie` panics on these.
     #[test]
     fn extensions_beyond_the_key_are_absent() {
-        let path = nibbles(keccak256(b"key"));
+        let path = nibbles(keccak256(b"key").as_slice());
         let packed = |nibbles: &[u8]| -> Vec<u8> {
             core::iter::once(0).chain(nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1])).collect()
         };

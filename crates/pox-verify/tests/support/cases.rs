@@ -1,7 +1,7 @@
 //! Every way in which a proof can be right or wrong, each changed in one thing.
 
 use super::{CHAIN_ID, Draft, address, anchors, at, key, policy_bytes};
-use alloy_primitives::{B256, U256, keccak256};
+use alloy_primitives::{B256, keccak256};
 use alloy_sol_types::SolValue;
 use pox_core::evidence::{EvidenceKind, Purpose};
 use pox_core::history::{Payload, Step};
@@ -28,16 +28,16 @@ pub struct Case {
     pub anchors: fn(&mut Anchors),
 }
 
-const fn graded(name: &'static str, grade: &'static str, draft: fn(&mut Draft)) -> Case {
+pub const fn graded(name: &'static str, grade: &'static str, draft: fn(&mut Draft)) -> Case {
     Case { name, expected: Expected::Grade(grade), draft, anchors: |_| {} }
 }
 
-const fn rejected(name: &'static str, code: &'static str, draft: fn(&mut Draft)) -> Case {
+pub const fn rejected(name: &'static str, code: &'static str, draft: fn(&mut Draft)) -> Case {
     Case { name, expected: Expected::Rejection(code), draft, anchors: |_| {} }
 }
 
 impl Case {
-    const fn under(mut self, anchors: fn(&mut Anchors)) -> Self {
+    pub const fn under(mut self, anchors: fn(&mut Anchors)) -> Self {
         self.anchors = anchors;
         self
     }
@@ -67,26 +67,22 @@ pub fn all() -> Vec<Case> {
         result_claims(),
         evidence(),
         policy(),
-        state(),
-        seal(),
+        super::chain_cases::all(),
         openings(),
     ];
     groups.into_iter().flatten().collect()
 }
 
-fn chain(anchors: &mut Anchors) -> &mut pox_verify::anchors::ChainAnchor {
+pub fn chain(anchors: &mut Anchors) -> &mut pox_verify::anchors::ChainAnchor {
     anchors.chains.get_mut(&CHAIN_ID).unwrap()
 }
 
-fn validators(anchors: &mut Anchors) -> &mut Vec<alloy_primitives::Address> {
-    match &mut chain(anchors).authorities {
-        Authorities::Aura { validators, .. } => validators,
-        Authorities::Unpinned => unreachable!("the plain anchors pin authorities"),
-    }
+fn first_hash(draft: &Draft) -> B256 {
+    pox_verify::chain::unpack(&draft.build().chain.runs[0]).unwrap()[0].hash
 }
 
 fn first_block_hash() -> B256 {
-    keccak256(Draft::default().build().chain.header)
+    first_hash(&Draft::default())
 }
 
 fn accepted() -> Vec<Case> {
@@ -140,14 +136,15 @@ fn accepted() -> Vec<Case> {
                 headers: |headers| headers.iter_mut().for_each(|header| header.ethash = true),
                 ..Draft::default()
             };
-            let hash = keccak256(draft.build().chain.header);
-            a.trusted_block = Some(TrustedBlock { chain_id: CHAIN_ID, number: 14, hash });
+            let hash = first_hash(&draft);
+            a.trusted_blocks = vec![TrustedBlock { chain_id: CHAIN_ID, number: 14, hash }];
         }),
         graded("not-final-but-trusted-block", "simulated", |d| d.later = 0).under(|a| {
-            a.trusted_block = Some(TrustedBlock { chain_id: CHAIN_ID, number: 14, hash: first_block_hash() });
+            a.trusted_blocks =
+                vec![TrustedBlock { chain_id: CHAIN_ID, number: 14, hash: first_block_hash() }];
         }),
         graded("trusted-block-of-another-chain", "asserted", |d| d.later = 0).under(|a| {
-            a.trusted_block = Some(TrustedBlock { chain_id: 1, number: 14, hash: first_block_hash() });
+            a.trusted_blocks = vec![TrustedBlock { chain_id: 1, number: 14, hash: first_block_hash() }];
         }),
         graded("simulated-today", "simulated", |_| {}).under(|a| a.fresh = Some(Fresh::default())),
         graded("unendorsed", "asserted", |d| {
@@ -208,8 +205,25 @@ fn malformed() -> Vec<Case> {
                 archive.endorsements = vec![Endorsement { kind: 1, content: vec![0; 128 * 1024 + 1] }];
             };
         }),
-        rejected("malformed-header", "malformed", |d| d.finish = |p| p.chain.header = vec![0xc0]),
-        rejected("malformed-later-header", "malformed", |d| d.finish = |p| p.chain.later[1].push(0)),
+        rejected("malformed-header", "malformed", |d| d.finish = |p| p.chain.runs[0] = vec![0, 1, 0xc0]),
+        rejected("malformed-later-header", "malformed", |d| d.finish = |p| p.chain.runs[0].push(0)),
+        rejected("malformed-run-of-nothing", "malformed", |d| d.finish = |p| p.chain.runs[0].clear()),
+        rejected("malformed-without-a-run", "malformed", |d| d.finish = |p| p.chain.runs.clear()),
+        rejected("malformed-state-with-two-runs", "malformed", |d| {
+            d.finish = |p| {
+                let more =
+                    Draft { headers: |h| h.iter_mut().for_each(|h| h.number += 9), ..Draft::default() };
+                p.chain.runs.extend(more.build().chain.runs);
+            };
+        }),
+        rejected("malformed-runs-that-touch", "malformed", |d| {
+            d.receipts = Some(|_| {});
+            d.finish = |p| {
+                let more =
+                    Draft { headers: |h| h.iter_mut().for_each(|h| h.number += 2), ..Draft::default() };
+                p.chain.runs.extend(more.build().chain.runs);
+            };
+        }),
     ]
 }
 
@@ -471,97 +485,6 @@ fn policy() -> Vec<Case> {
                 evidence.kind = EvidenceKind::Tdx;
                 evidence.quoted = super::quoted_by_tdx;
             }
-        }),
-    ]
-}
-
-fn state() -> Vec<Case> {
-    let case = |name, draft| rejected(name, "state-proof", draft);
-    vec![
-        rejected("history-of-other-steps", "history-mismatch", |d| {
-            d.state = |s| {
-                s.storage.insert(s.slot, U256::from(1));
-            };
-        }),
-        rejected("history-with-another-time", "history-mismatch", |d| {
-            d.finish = |p| p.steps[1].at.time = UnixTime(p.steps[1].at.time.0 + 1);
-        }),
-        rejected("account-with-other-code", "contract-code", |d| {
-            d.state = |s| s.account.as_mut().unwrap().code_hash = keccak256("other code");
-        }),
-        rejected("account-without-code", "contract-code", |d| {
-            d.state = |s| s.account.as_mut().unwrap().code_hash = alloy_primitives::KECCAK256_EMPTY;
-        })
-        .under(|a| a.chains.clear()),
-        case("no-account", |d| d.state = |s| s.account = None),
-        case("no-history-word", |d| {
-            d.state = |s| {
-                s.storage.remove(&s.slot);
-            }
-        }),
-        case("no-storage", |d| d.state = |s| s.storage.clear()),
-        case("account-proof-cut-short", |d| {
-            d.state = |s| {
-                s.nodes = |a, _| {
-                    a.pop();
-                }
-            }
-        }),
-        case("account-proof-empty", |d| d.state = |s| s.nodes = |a, _| a.clear()),
-        case("storage-proof-cut-short", |d| {
-            d.state = |s| {
-                s.nodes = |_, w| {
-                    w.pop();
-                }
-            }
-        }),
-        case("storage-proof-with-surplus", |d| d.state = |s| s.nodes = |_, w| w.push(w[0].clone())),
-        case("state-root-of-another-block", |d| {
-            d.headers = |h| h[0].state_root = keccak256("another state");
-        }),
-        case("state-before-the-receipt", |d| {
-            d.headers = |headers| {
-                for header in headers {
-                    header.number -= 2;
-                    header.time -= 10;
-                }
-            };
-        }),
-        case("proofs-swapped", |d| {
-            d.finish = |p| core::mem::swap(&mut p.chain.account, &mut p.chain.storage);
-        }),
-    ]
-}
-
-fn seal() -> Vec<Case> {
-    let case = |name, draft| rejected(name, "header-seal", draft);
-    vec![
-        case("sealed-by-another", |d| d.headers = |h| h[0].sealer = Some(key("another authority"))),
-        case("author-is-no-authority", |d| {
-            d.headers = |h| {
-                h[0].sealer = Some(key("another authority"));
-                h[0].author = Some(address("another authority"));
-            };
-        }),
-        case("sealed-out-of-turn", |d| d.headers = |h| h[0].step = Some(h[0].time / 5 + 3)),
-        case("later-header-sealed-by-another", |d| {
-            d.headers = |h| h[2].sealer = Some(key("another authority"));
-        }),
-        case("later-header-of-another-parent", |d| d.headers = |h| h[1].parent = Some(keccak256("x"))),
-        case("later-header-left-out", |d| {
-            d.finish = |p| {
-                p.chain.later.remove(0);
-            }
-        }),
-        case("later-header-of-another-number", |d| d.headers = |h| h[1].number += 1),
-        case("later-header-of-another-difficulty", |d| {
-            d.headers = |h| h[1].difficulty = Some(U256::from(u128::MAX));
-        }),
-        case("seal-of-another-engine", |d| d.headers = |h| h[0].ethash = true),
-        case("authorities-without-anybody", |_| {}).under(|a| validators(a).clear()),
-        case("authorities-swapped", |_| {}).under(|a| validators(a).reverse()),
-        case("not-the-trusted-block", |_| {}).under(|a| {
-            a.trusted_block = Some(TrustedBlock { chain_id: CHAIN_ID, number: 15, hash: keccak256("x") });
         }),
     ]
 }

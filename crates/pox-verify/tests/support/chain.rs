@@ -1,7 +1,7 @@
 //! A chain that seals as Aura does, over real Merkle-Patricia tries.
 
 use super::{BLOCK_SECONDS, START, authority};
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Bloom, U256, keccak256};
 use alloy_rlp::{Encodable, Header as RlpHeader};
 use alloy_trie::proof::ProofRetainer;
 use alloy_trie::{HashBuilder, Nibbles, TrieAccount};
@@ -87,6 +87,10 @@ pub struct HeaderDraft {
     pub difficulty: Option<U256>,
     pub base_fee: Option<u64>,
     pub ethash: bool,
+    pub receipts_root: B256,
+    pub bloom: Bloom,
+    /// Who seals, by the authorities' numbers, in the order of their steps.
+    pub set: Vec<usize>,
 }
 
 impl HeaderDraft {
@@ -102,8 +106,16 @@ impl HeaderDraft {
             difficulty: None,
             base_fee: None,
             ethash: false,
+            receipts_root: keccak256("receipts"),
+            bloom: Bloom::ZERO,
+            set: (0..super::AUTHORITIES).collect(),
         }
     }
+}
+
+/// What the first header of a run names as its parent.
+pub fn parent_of_first() -> B256 {
+    keccak256("the block before")
 }
 
 /// Links, seals and encodes headers.
@@ -112,7 +124,7 @@ pub fn seal(drafts: Vec<HeaderDraft>) -> Vec<Vec<u8>> {
     let mut headers = Vec::new();
     for draft in drafts {
         let step = draft.step.unwrap_or(draft.time / BLOCK_SECONDS);
-        let (parent, parent_step) = before.unwrap_or((keccak256("block 13"), step.wrapping_sub(1)));
+        let (parent, parent_step) = before.unwrap_or((parent_of_first(), step.wrapping_sub(1)));
         let header = encode(&draft, draft.parent.unwrap_or(parent), parent_step, step);
         before = Some((keccak256(&header), step));
         headers.push(header);
@@ -121,7 +133,7 @@ pub fn seal(drafts: Vec<HeaderDraft>) -> Vec<Vec<u8>> {
 }
 
 fn encode(draft: &HeaderDraft, parent: B256, parent_step: u64, step: u64) -> Vec<u8> {
-    let turn = authority((step % super::AUTHORITIES as u64) as usize);
+    let turn = authority(draft.set[(step % draft.set.len() as u64) as usize]);
     let sealer = draft.sealer.clone().unwrap_or_else(|| turn.clone());
     let author = draft.author.unwrap_or_else(|| address_of(turn.verifying_key()));
     let usual = U256::from(u128::MAX) + U256::from(parent_step) - U256::from(step);
@@ -132,8 +144,8 @@ fn encode(draft: &HeaderDraft, parent: B256, parent_step: u64, step: u64) -> Vec
         &author,
         &draft.state_root,
         &keccak256("transactions"),
-        &keccak256("receipts"),
-        &alloy_primitives::Bloom::ZERO,
+        &draft.receipts_root,
+        &draft.bloom,
         &draft.difficulty.unwrap_or(usual),
         &draft.number,
         &8_000_000u64,
@@ -160,7 +172,7 @@ fn encode(draft: &HeaderDraft, parent: B256, parent_step: u64, step: u64) -> Vec
     list(&[&common, &seal, &later])
 }
 
-fn list(parts: &[&[u8]]) -> Vec<u8> {
+pub fn list(parts: &[&[u8]]) -> Vec<u8> {
     let payload = parts.concat();
     let mut out = Vec::new();
     RlpHeader { list: true, payload_length: payload.len() }.encode(&mut out);

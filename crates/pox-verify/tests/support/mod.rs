@@ -7,6 +7,8 @@
 
 pub mod cases;
 pub mod chain;
+pub mod chain_cases;
+pub mod events;
 pub mod hardware;
 
 use alloy_primitives::{Address, B256, keccak256};
@@ -16,7 +18,7 @@ use k256::ecdsa::SigningKey;
 use pox_core::evidence::{Claims, Evidence, EvidenceKind, Purpose, RECIPIENT_BYTES, SimulatedQuote, sha256};
 use pox_core::history::{At, Payload, Step};
 use pox_core::leaves::{Leaf, Leaves};
-use pox_core::proof::{ChainProof, MatchPart, Proof, ProvePart};
+use pox_core::proof::{ChainProof, HistoryProof, MatchPart, Proof, ProvePart, StateProof};
 use pox_core::receipt::{Archive, Outcome, Receipt, RunReport, archive_hash};
 use pox_core::record::Resources;
 use pox_core::secret::Terms;
@@ -27,7 +29,8 @@ use pox_core::{
 };
 use pox_devtee::Seed;
 use pox_devtee::dcap::{Quoting, Td, TdForm, Vendor};
-use pox_verify::anchors::{Authorities, ChainAnchor, ChainStanding, Release, StepRule};
+use pox_verify::anchors::{Aura, Authorities, ChainAnchor, ChainStanding, PinnedSet, Release, StepRule};
+use pox_verify::chain::pack;
 use pox_verify::{Anchors, Measurement, Policy};
 use std::num::NonZeroU64;
 
@@ -35,7 +38,7 @@ pub const CHAIN_ID: u64 = 7_368_568;
 pub const START: u64 = 1_700_000_000;
 pub const BLOCK_SECONDS: u64 = 5;
 pub const NOW: UnixTime = UnixTime(START + 1_000_000);
-const AUTHORITIES: usize = 3;
+pub const AUTHORITIES: usize = 3;
 
 /// A key that everybody can make again.
 pub fn key(seed: &str) -> SigningKey {
@@ -55,6 +58,10 @@ pub fn authority(index: usize) -> SigningKey {
     key(&format!("test authority {index}"))
 }
 
+pub fn authorities(indexes: impl IntoIterator<Item = usize>) -> Vec<Address> {
+    indexes.into_iter().map(|index| address_of(authority(index).verifying_key())).collect()
+}
+
 pub fn at(number: u64) -> At {
     At { number, time: UnixTime(START + number * BLOCK_SECONDS) }
 }
@@ -65,13 +72,22 @@ pub fn measurement() -> Measurement {
 
 /// The anchors under which the plain draft is graded `simulated`.
 pub fn anchors() -> Anchors {
-    let validators = (0..AUTHORITIES).map(|index| address_of(authority(index).verifying_key())).collect();
+    let set = PinnedSet {
+        from: 0,
+        until: None,
+        validators: authorities(0..AUTHORITIES),
+        announcer: Some(address("announcer")),
+        as_of: "2023-11-14".into(),
+        source: "test".into(),
+    };
     let steps = StepRule { seconds: NonZeroU64::new(BLOCK_SECONDS).unwrap() };
     let chain = ChainAnchor {
         name: "test chain".into(),
         standing: ChainStanding::Embedded,
-        authorities: Authorities::Aura { validators, steps },
+        authorities: Authorities::Aura(Aura { steps, two_thirds_from: None, sets: vec![set] }),
         contract_code: chain::code_hash(),
+        deployments: [address("contract")].into(),
+        names: [(authorities(0..1)[0], "First Test University".to_owned())].into(),
     };
     let mut anchors = Anchors::default();
     anchors.chains.insert(CHAIN_ID, chain);
@@ -113,6 +129,10 @@ pub struct Draft {
     pub state: fn(&mut State),
     pub headers: fn(&mut Vec<HeaderDraft>),
     pub later: u64,
+    /// Receipts in the place of state, and what stands in them.
+    pub receipts: Option<fn(&mut Vec<events::EventDraft>)>,
+    /// A change of the authorities before the steps.
+    pub change: Option<events::ChangeDraft>,
     /// Changes the proof when all is made.
     pub finish: fn(&mut Proof),
 }
@@ -152,6 +172,8 @@ impl Default for Draft {
             state: |_| {},
             headers: |_| {},
             later: AUTHORITIES as u64 - 1,
+            receipts: None,
+            change: None,
             finish: |_| {},
         }
     }
@@ -185,7 +207,25 @@ impl Draft {
         ];
         (self.steps)(&mut steps);
         let signature = Signature::sign(&self.receipt_signer, digest.0).to_bytes().to_vec();
-        let chain = self.chain(task, History::over(&steps));
+        let events = self.receipts.map(|change| {
+            let mut events = events::of_steps(
+                &self.domain,
+                &request,
+                &offer,
+                enclave,
+                &evidence,
+                secret,
+                &receipt,
+                &archive,
+                &steps,
+            );
+            change(&mut events);
+            events
+        });
+        let chain = match events {
+            None => self.chain(task, History::over(&steps)),
+            Some(events) => self.chain_by_receipts(&steps, &events),
+        };
         let mut proof = Proof {
             domain: self.domain,
             request: request.to_abi().abi_encode(),
@@ -297,11 +337,54 @@ impl Draft {
         let mut state = State::new(self.domain.contract, task, history);
         (self.state)(&mut state);
         let (root, account, storage) = state.prove();
-        let mut headers: Vec<HeaderDraft> =
-            (14..=14 + self.later).map(|number| HeaderDraft::at(number, root)).collect();
+        let headers = (14..=14 + self.later).map(|number| HeaderDraft::at(number, root)).collect();
+        let runs = vec![self.run(headers)];
+        let history = HistoryProof::State(StateProof { account, storage });
+        ChainProof { history, runs, changes: self.changes() }
+    }
+
+    /// One run for the blocks of all steps that are near each other.
+    fn chain_by_receipts(&self, steps: &[Step], events: &[events::EventDraft]) -> ChainProof {
+        let blocks = events::blocks(events);
+        let mut numbers: Vec<Vec<u64>> = Vec::new();
+        for step in steps {
+            let needed = step.at.number..=step.at.number + self.later;
+            match numbers.last_mut() {
+                Some(run) if run.last().is_some_and(|last| last + 1 >= *needed.start()) => {
+                    let next = run.last().unwrap() + 1;
+                    run.extend(next..=*needed.end());
+                }
+                _ => numbers.push(needed.collect()),
+            }
+        }
+        let run = |numbers: Vec<u64>| {
+            let draft = |number: u64| {
+                let mut header = HeaderDraft::at(number, keccak256("state"));
+                if let Some(block) = blocks.get(&number) {
+                    header.receipts_root = block.root();
+                    header.bloom = block.bloom();
+                }
+                header
+            };
+            self.run(numbers.into_iter().map(draft).collect())
+        };
+        ChainProof {
+            history: HistoryProof::Receipts(events.iter().map(|event| event.proof(&blocks)).collect()),
+            runs: numbers.into_iter().map(run).collect(),
+            changes: self.changes(),
+        }
+    }
+
+    fn run(&self, mut headers: Vec<HeaderDraft>) -> Vec<u8> {
+        if let Some(change) = &self.change {
+            headers.iter_mut().for_each(|header| header.set = change.set.clone());
+        }
         (self.headers)(&mut headers);
-        let mut headers = chain::seal(headers).into_iter();
-        ChainProof { header: headers.next().unwrap(), account, storage, later: headers.collect() }
+        pack(&chain::seal(headers)).unwrap()
+    }
+
+    fn changes(&self) -> Vec<pox_core::proof::ChangeProof> {
+        self.change.iter().map(events::ChangeDraft::build).collect()
     }
 }
 

@@ -17,6 +17,20 @@ pub(crate) struct Proof {
     /// Where the task's archive is, for whoever is not its owner
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) archive: Option<String>,
+    /// What shows the steps: the contract's state in one block, or an event for each step where nodes prove no state
+    #[arg(long, value_enum, default_value_t = ChainProof::Auto)]
+    pub(crate) chain_proof: ChainProof,
+}
+
+/// What shows a task's steps in a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChainProof {
+    /// State if the endpoint proves any, else receipts
+    Auto,
+    /// State, or an error
+    State,
+    /// Receipts: larger, and rejected matches can be left out unseen
+    Receipts,
 }
 
 #[derive(Debug, Args)]

@@ -26,6 +26,9 @@ pub(crate) struct Devnet {
     /// Rules of the chain
     #[arg(long, value_enum, default_value_t = Hardfork::Istanbul)]
     pub(crate) hardfork: Hardfork,
+    /// Authorities that seal its blocks; another number than before is announced on the chain, as public chains do. Several need --block-time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) authorities: Option<u32>,
 }
 
 /// Rules of the embedded chain.

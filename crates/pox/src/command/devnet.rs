@@ -5,9 +5,9 @@ use crate::cli::{Devnet, Hardfork};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::locate;
-use pox_chain::{ARTIFACT, Contract, Deployment, Fees, Outbox, Profile, Rpc, Transactions};
-use pox_core::Address;
-use pox_devchain::{Chain, Config, FAUCET_ADDRESS, Mining, Server};
+use pox_chain::{ARTIFACT, Contract, Deployment, Draft, Fees, Outbox, Profile, Rpc, Transactions};
+use pox_core::{Address, U256};
+use pox_devchain::{ANNOUNCER_ADDRESS, AccountKey, Chain, Config, FAUCET_ADDRESS, Mining, Server};
 use serde::Serialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,9 +22,14 @@ pub(crate) struct Serving {
     contract: Address,
     faucet: Address,
     block: u64,
+    authorities: usize,
 }
 
 pub(crate) fn run(context: &Context, args: &Devnet) -> Result<(), Failure> {
+    if args.authorities.is_some_and(|count| count > 1) && args.block_time == 0 {
+        return Err(Failure::usage("several authorities make nothing final if no blocks follow"))
+            .hint("let blocks come by themselves with --block-time 1");
+    }
     // Before anything is opened, so that no signal finds it half-way.
     let stop = stop_signal()?;
     let config = Config {
@@ -38,6 +43,9 @@ pub(crate) fn run(context: &Context, args: &Devnet) -> Result<(), Failure> {
     };
     let chain = Chain::open(config)?;
     let contract = deploy(&chain)?;
+    if let Some(count) = args.authorities {
+        announce(&chain, count)?;
+    }
     let server = Server::start(&chain, args.listen)?;
     let serving = Serving {
         url: server.url(),
@@ -45,6 +53,7 @@ pub(crate) fn run(context: &Context, args: &Devnet) -> Result<(), Failure> {
         contract,
         faucet: FAUCET_ADDRESS,
         block: chain.head().number,
+        authorities: chain.authorities(chain.head().number.saturating_add(1)).len(),
     };
     context.output.result(&serving, || text(&serving))?;
     if !args.listen.ip().is_loopback() {
@@ -86,6 +95,31 @@ pub(crate) fn deploy(chain: &Chain) -> Result<Address, Failure> {
     Ok(Contract::open(&rpc, place)?.domain().contract)
 }
 
+/// Announces the first so many development authorities, if others seal now, and makes blocks until these do: as on any Aura
+/// chain, by a contract's event and the seals of more than half of those before.
+fn announce(chain: &Chain, count: u32) -> Result<(), Failure> {
+    let set: Vec<Address> = (0..count).map(|index| AccountKey::dev_authority(index).address()).collect();
+    let next = || chain.head().number.saturating_add(1);
+    if chain.authorities(next()) == set {
+        return Ok(());
+    }
+    let number = |number: usize| U256::from(number).to_be_bytes::<32>();
+    let mut input = [number(32), number(set.len())].concat();
+    set.iter().for_each(|authority| input.extend(authority.into_word()));
+    let server = Server::start(chain, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let rpc = Rpc::connect(profile(&server.url(), chain.chain_id())?)?;
+    let draft = Draft { to: Some(ANNOUNCER_ADDRESS), value: U256::ZERO, input: input.into() };
+    let announcement = Outbox::new(&rpc, faucet()?).prepare(&draft)?;
+    chain.submit(announcement.raw()).map_err(|error| Failure::chained(Culprit::Machine, &error))?;
+    for _ in 0..=chain.authorities(next()).len().saturating_mul(2) {
+        if chain.authorities(next()) == set {
+            return Ok(());
+        }
+        chain.mine().map_err(|error| Failure::chained(Culprit::Machine, &error))?;
+    }
+    Err(Failure::machine("the announced authorities do not seal"))
+}
+
 /// The built-in profile, for whatever rules the chain has.
 fn profile(url: &str, chain_id: u64) -> Result<Profile, Failure> {
     let endpoint = url.parse().map_err(Failure::machine)?;
@@ -114,9 +148,9 @@ pub(crate) fn stop_signal() -> Result<mpsc::Receiver<()>, Failure> {
 
 fn text(serving: &Serving) -> String {
     format!(
-        "JSON-RPC  {}\nchain     {} (embedded), at block {}\ncontract  {}\nfaucet    {}\n\n\
+        "JSON-RPC  {}\nchain     {} (embedded), at block {}\nsealed by {} development authorities\ncontract  {}\nfaucet    {}\n\n\
          This chain is simulated: it protects nothing.",
-        serving.url, serving.chain_id, serving.block, serving.contract, serving.faucet
+        serving.url, serving.chain_id, serving.block, serving.authorities, serving.contract, serving.faucet
     )
 }
 

@@ -46,7 +46,7 @@ fn check(context: &Context, args: &PolicyCheck) -> Result<(), Failure> {
             .output
             .say("this policy accepts simulated evidence: the processor then can read and alter everything");
     }
-    let known = context.anchors().releases;
+    let known = context.anchors()?.releases;
     for name in policy.releases().filter(|name| !known.iter().any(|release| release.name == **name)) {
         context
             .output

@@ -1,7 +1,7 @@
 //! The commands of a task's life, each on its own.
 
 use super::{agent, demo, node};
-use crate::cli::{Approve, Command, Offers, Proof, Reject, Request, Status, TaskArg};
+use crate::cli::{Approve, ChainProof, Command, Offers, Proof, Reject, Request, Status, TaskArg};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::home::Overwrite;
@@ -14,7 +14,7 @@ use pox_core::refusal::Phase;
 use pox_core::{Address, Event, TaskId, UnixTime};
 use pox_node::endorsements::Sources;
 use pox_node::owner::{
-    CheckedMatch, Disclosure, FoundMatch, KeptTask, check_match, endorsed, prepare, release,
+    CheckedMatch, Disclosure, FoundMatch, KeptTask, Shows, check_match, endorsed, prepare, release,
 };
 use serde::Serialize;
 use std::path::Path;
@@ -359,7 +359,12 @@ fn proof(context: &Context, args: &Proof) -> Result<(), Failure> {
         [one] if one == "none" => Disclosure::Nothing,
         names => Disclosure::Only(names.to_vec()),
     };
-    let proof = owner::collect_disclosing(context, task, args.archive.as_deref(), &disclosure)?;
+    let shows = match args.chain_proof {
+        ChainProof::Auto => Shows::Auto,
+        ChainProof::State => Shows::State,
+        ChainProof::Receipts => Shows::Receipts,
+    };
+    let proof = owner::collect_disclosing(context, task, args.archive.as_deref(), &disclosure, shows)?;
     write_proof(&args.output, &proof.to_bytes())?;
     let size = proof.to_bytes().len();
     let result = serde_json::json!({ "task": task, "proof": args.output, "bytes": size });

@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, args: &Verify) -> Result<ExitCode, Failure>
         }
         Err(_) => (read(&args.proof)?, if args.live { Ask::Chain } else { Ask::Nobody }),
     };
-    let anchors = Anchors { fresh, ..context.anchors() };
+    let anchors = Anchors { fresh, ..context.anchors()? };
     let verdict = judge_by(context, anchors, &proof, args.require.into(), ask)?;
     if let (Some(facts), None, false) = (&verdict.facts, &verdict.today, args.today.today.is_empty()) {
         let error = format!(
@@ -50,7 +50,7 @@ pub(crate) enum Ask {
 /// # Errors
 /// The chain was to be asked, and can't be: that says nothing about the proof.
 pub(crate) fn judge(context: &Context, proof: &[u8], required: Grade, ask: Ask) -> Result<Verdict, Failure> {
-    judge_by(context, context.anchors(), proof, required, ask)
+    judge_by(context, context.anchors()?, proof, required, ask)
 }
 
 fn judge_by(
@@ -63,16 +63,16 @@ fn judge_by(
     let offline = verify(proof, &anchors, required, context.now());
     match (&offline.facts, ask) {
         (Some(facts), Ask::Chain) => {
-            let trusted_block = Some(block_on_chain(context, facts)?);
-            Ok(verify(proof, &Anchors { trusted_block, ..anchors }, required, context.now()))
+            let trusted_blocks = blocks_on_chain(context, facts)?;
+            Ok(verify(proof, &Anchors { trusted_blocks, ..anchors }, required, context.now()))
         }
         // What was rejected has no block that is worth asking for.
         _ => Ok(offline),
     }
 }
 
-/// The endpoint's block of the proof's number.
-fn block_on_chain(context: &Context, facts: &Facts) -> Result<TrustedBlock, Failure> {
+/// The endpoint's blocks of the numbers that the proof rests on.
+fn blocks_on_chain(context: &Context, facts: &Facts) -> Result<Vec<TrustedBlock>, Failure> {
     let profile = context.profile()?;
     if profile.chain_id != facts.chain_id {
         let error = format!(
@@ -82,19 +82,22 @@ fn block_on_chain(context: &Context, facts: &Facts) -> Result<TrustedBlock, Fail
         return Err(Failure::usage(error)).hint("name the proof's chain with --chain");
     }
     let rpc = context.rpc()?;
-    let number = facts.state.number;
     let head = rpc.head()?.at.number;
-    let is_final = profile.finality.newest_final(head).is_some_and(|newest| newest >= number);
-    let block = if is_final { rpc.block(number)? } else { None };
-    let block = block
-        .ok_or_else(|| {
-            Failure::new(
-                Culprit::Chain,
-                format!("block {number} is not final there yet: the newest block is {head}"),
-            )
-        })
-        .hint("repeat the command later, or ask another endpoint with --rpc")?;
-    Ok(TrustedBlock { chain_id: profile.chain_id, number, hash: block.at.hash })
+    let newest = profile.finality.newest_final(head);
+    let trusted = |number: &u64| -> Result<TrustedBlock, Failure> {
+        let is_final = newest.is_some_and(|newest| newest >= *number);
+        let block = if is_final { rpc.block(*number)? } else { None };
+        let block = block
+            .ok_or_else(|| {
+                Failure::new(
+                    Culprit::Chain,
+                    format!("block {number} is not final there yet: the newest block is {head}"),
+                )
+            })
+            .hint("repeat the command later, or ask another endpoint with --rpc")?;
+        Ok(TrustedBlock { chain_id: profile.chain_id, number: *number, hash: block.at.hash })
+    };
+    facts.state.rests_on.iter().map(trusted).collect()
 }
 
 /// A proof file, or standard input for `-`; one byte more than a proof can have is enough to tell.

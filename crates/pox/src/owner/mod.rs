@@ -15,7 +15,7 @@ use pox_chain::{ChainError, Contract, Outbox, Patience};
 use pox_core::proof::Proof;
 use pox_core::role::owner::Patience as OwnerPatience;
 use pox_core::{Event, Request, ResultsCommitment, TaskId};
-use pox_node::owner::{Disclosure, KeptTask, Owns, collect, fetch_archive};
+use pox_node::owner::{Disclosure, KeptTask, Owns, Parts, Shows, collect, fetch_archive};
 use pox_seal::Identity;
 use pox_store::Access;
 use pox_verify::{Anchors, Policy, SimulatedEvidence};
@@ -42,7 +42,7 @@ impl Owner {
             account: home.account()?,
             identity: home.identity()?,
             access: context.access(places.map(String::as_str)),
-            anchors: context.anchors(),
+            anchors: context.anchors()?,
         })
     }
 
@@ -121,7 +121,7 @@ pub(crate) fn collect_proof(
     task: TaskId,
     archive: Option<&str>,
 ) -> Result<Proof, Failure> {
-    collect_disclosing(context, task, archive, &Disclosure::All)
+    collect_disclosing(context, task, archive, &Disclosure::All, Shows::Auto)
 }
 
 /// Collects a task's proof, opening only what is named.
@@ -130,6 +130,7 @@ pub(crate) fn collect_disclosing(
     task: TaskId,
     archive: Option<&str>,
     disclosure: &Disclosure,
+    shows: Shows,
 ) -> Result<Proof, Failure> {
     let contract = context.contract()?;
     let kept = context.home()?.kept(task)?;
@@ -147,7 +148,22 @@ pub(crate) fn collect_disclosing(
         None => guess_policy(&contract.history(task)?.request)?,
     };
     let kept = kept.as_ref().map(|kept| (kept, disclosure));
-    Ok(collect(&contract, task, archive, policy.canonical_bytes(), kept)?)
+    let anchors = context.anchors()?;
+    let rule = anchors.chains.get(&contract.domain().chain_id).and_then(|chain| chain.authorities.aura());
+    let parts = Parts { archive, policy: policy.canonical_bytes(), kept };
+    let collected = collect(&contract, task, parts, rule, shows)?;
+    match &collected.built {
+        Some(count) if !count.is_final => context.output.say(format!(
+            "not final yet: {} of {} authorities have built on it; repeat `pox proof` when more have",
+            count.builders.len(),
+            count.of
+        )),
+        Some(_) => {}
+        None => context.output.say(
+            "no authorities are known for its block: whoever verifies needs `--live`, or a profile that pins them",
+        ),
+    }
+    Ok(collected.proof)
 }
 
 /// The policy that a request without a policy file commits to; another one only its owner can show.

@@ -42,12 +42,18 @@ impl World {
 
     /// A world with the embedded chain, an owner and a processor with coins.
     pub(crate) fn embedded() -> Self {
+        Self::embedded_with(&[])
+    }
+
+    /// The same with other options of `pox devnet`.
+    pub(crate) fn embedded_with(options: &[&str]) -> Self {
         let port = free_port();
         let mut world = Self::at(format!("http://127.0.0.1:{port}"), &[]);
         let data = world.path("chain").display().to_string();
         let listen = format!("127.0.0.1:{port}");
         let chain = Command::new(POX)
             .args(["devnet", "--data", &data, "--listen", &listen])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

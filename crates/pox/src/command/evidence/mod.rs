@@ -79,11 +79,12 @@ fn verify(context: &Context, args: &EvidenceVerify) -> Result<ExitCode, Failure>
     context.trust(&args.trust)?;
     let policy = args.policy.as_deref().map(super::read_policy).transpose()?;
     let (mut looked, hardware) = look(context, &args.file)?;
+    let anchors = context.anchors()?;
     if let (Some(policy), Some(hardware), Outcome::Genuine { refused, measurement, .. }) =
         (policy, hardware, &mut looked.outcome)
     {
         let accepted: Result<(), PolicyRefusal> = policy
-            .accepts(looked.kind, *measurement, &context.anchors())
+            .accepts(looked.kind, *measurement, &anchors)
             .and_then(|()| policy.accepts_hardware(&hardware));
         *refused = accepted.err().map(|refusal| refusal.to_string());
     }
@@ -109,7 +110,7 @@ fn look(
         Some(text) => time(text)?,
         None => context.now(),
     };
-    let roots = context.anchors().vendor_roots;
+    let roots = context.anchors()?.vendor_roots;
     let Stated { kind, form, registers, report_data } = stated(found.kind, &found.quote)
         .map_err(|error| Failure::usage(error).about(args.file.display()))
         .hint("`pox evidence` reads quotes, reports and documents of hardware TEEs")?;
