@@ -2,10 +2,10 @@
 
 use super::fund::faucet;
 use crate::cli::{Devnet, Hardfork};
-use crate::context::Context;
+use crate::context::{Context, pace};
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::locate;
-use pox_chain::{ARTIFACT, Contract, Deployment, Fees, Outbox, Profile, Rpc, Transactions};
+use pox_chain::{ARTIFACT, Contract, Deployment, Outbox, Profile, Rpc, Transactions};
 use pox_core::Address;
 use pox_devchain::{Chain, Config, FAUCET_ADDRESS, Mining, Server};
 use serde::Serialize;
@@ -67,7 +67,7 @@ pub(crate) fn deploy(chain: &Chain) -> Result<Address, Failure> {
     let server = Server::start(chain, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let account = faucet()?;
     let place = Deployment { address: account.creates(0), block: 0 };
-    let rpc = Rpc::connect(profile(&server.url(), chain.chain_id())?)?;
+    let rpc = Rpc::connect(profile(&server.url(), chain.chain_id())?, pace()?)?;
     if rpc.code(place.address)? == ARTIFACT.runtime {
         return Ok(place.address);
     }
@@ -90,7 +90,7 @@ pub(crate) fn deploy(chain: &Chain) -> Result<Address, Failure> {
 fn profile(url: &str, chain_id: u64) -> Result<Profile, Failure> {
     let endpoint = url.parse().map_err(Failure::machine)?;
     let generic = Profile::generic(chain_id, endpoint);
-    Ok(Profile { transactions: Transactions::Detect, fees: Fees::Node { percent: 125 }, ..generic })
+    Ok(Profile { transactions: Transactions::Detect, ..generic })
 }
 
 fn data_dir(text: &str) -> Result<PathBuf, Failure> {

@@ -64,7 +64,7 @@ fn block_on_chain(context: &Context, facts: &Facts) -> Result<TrustedBlock, Fail
     let rpc = context.rpc()?;
     let number = facts.state.number;
     let head = rpc.head()?.at.number;
-    let is_final = profile.finality.newest_final(head).is_some_and(|newest| newest >= number);
+    let is_final = rpc.newest_final()?.is_some_and(|newest| newest >= number);
     let block = if is_final { rpc.block(number)? } else { None };
     let block = block
         .ok_or_else(|| {
