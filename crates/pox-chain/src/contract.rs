@@ -4,7 +4,7 @@ use crate::artifact::ARTIFACT;
 use crate::error::{ChainError, contradiction};
 use crate::prepared::Draft;
 use crate::profile::Deployment;
-use crate::rpc::{CallParams, Rpc};
+use crate::rpc::{BlockAt, CallParams, Rpc};
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall;
 use pox_core::abi::IProofOfExecution::{self as wire, creditCall, isOpenCall, taskCall};
@@ -140,7 +140,7 @@ impl Contract {
     ///
     /// # Errors
     /// As [`Self::task`]; also where the node has forgotten the state of that block.
-    pub fn task_at(&self, id: TaskId, block: Option<u64>) -> Result<Option<TaskView>, ChainError> {
+    pub fn task_at(&self, id: TaskId, block: Option<BlockAt>) -> Result<Option<TaskView>, ChainError> {
         let view = self.view(&taskCall { id: id.0 }, block)?;
         let phase = phase(&view.phase).ok_or_else(|| contradiction("a task in no known phase"))?;
         if phase == Phase::None {
@@ -175,10 +175,13 @@ impl Contract {
         self.view(&creditCall { account }, None)
     }
 
-    fn view<C: SolCall>(&self, call: &C, at: Option<u64>) -> Result<C::Return, ChainError> {
+    fn view<C: SolCall>(&self, call: &C, at: Option<BlockAt>) -> Result<C::Return, ChainError> {
         let data: Bytes = call.abi_encode().into();
         let call = CallParams { from: None, to: Some(self.domain.contract), value: U256::ZERO, data: &data };
-        let answer = self.rpc.call(&call, at)?;
+        let answer = match at {
+            Some(block) => self.rpc.call_at(&call, block)?,
+            None => self.rpc.call(&call)?,
+        };
         // Where the contract is not deployed yet, nothing runs and nothing comes back; its code was there when it was opened.
         if answer.is_empty() {
             return Err(ChainError::Lagging(format!("the contract at {}", self.domain.contract)));

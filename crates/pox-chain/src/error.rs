@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use alloy_sol_types::{Panic, Revert as RevertString, SolError};
 use pox_core::{Refusal, TaskId};
+use std::time::Duration;
 
 /// Most characters of a node's own words that an error repeats.
 const MAX_WORDS: usize = 300;
@@ -27,6 +28,44 @@ pub enum ChainError {
         method: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The endpoint asks for fewer questions. This says nothing about what was asked for.
+    #[error("{endpoint} limits the rate of questions{}", pause(*.retry_after))]
+    RateLimited {
+        /// Who.
+        endpoint: String,
+        /// When it wants to be asked again, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// The endpoint's answer is larger than any that is looked at.
+    #[error("the answer of {endpoint} to {method} has more than {most} bytes")]
+    Oversized {
+        /// Who.
+        endpoint: String,
+        /// To what.
+        method: &'static str,
+        /// The bound.
+        most: u64,
+    },
+    /// Endpoints contradict each other, and no majority of those that answer says one thing.
+    #[error("the endpoints disagree about {what}: {sides}")]
+    Disagreement {
+        /// What was asked.
+        what: String,
+        /// Who says the same as whom.
+        sides: String,
+    },
+    /// Fewer endpoints say the same than the profile wants.
+    #[error("{agreed} of {wanted} endpoints that have to agree about {what} do: {rest}")]
+    TooFewAgree {
+        /// What was asked.
+        what: String,
+        /// How many do.
+        agreed: usize,
+        /// How many have to.
+        wanted: u8,
+        /// What became of the others.
+        rest: String,
     },
     /// The endpoint serves another chain than the profile names.
     #[error("{endpoint} is on chain {actual}, not on {expected}")]
@@ -139,6 +178,10 @@ impl ChainError {
         match self {
             Self::Unreachable { .. }
             | Self::Malformed { .. }
+            | Self::RateLimited { .. }
+            | Self::Oversized { .. }
+            | Self::Disagreement { .. }
+            | Self::TooFewAgree { .. }
             | Self::WrongChain { .. }
             | Self::Lagging(_)
             | Self::Contradiction(_) => Culprit::Endpoint,
@@ -162,11 +205,22 @@ impl ChainError {
             self,
             Self::Unreachable { .. }
                 | Self::Malformed { .. }
+                | Self::RateLimited { .. }
+                | Self::Disagreement { .. }
+                | Self::TooFewAgree { .. }
                 | Self::Lagging(_)
                 | Self::Contradiction(_)
                 | Self::Reorganised(_)
                 | Self::TimedOut(_)
         )
+    }
+
+    /// Whether another endpoint of the same chain can do better with the same question.
+    pub(crate) fn is_of_one_endpoint(&self) -> bool {
+        match self {
+            Self::Refused { code, message, .. } => is_missing_method(*code, message),
+            error => error.culprit() == Culprit::Endpoint,
+        }
     }
 
     /// The contract's rule that refused the call, if one did.
@@ -199,6 +253,25 @@ impl Revert {
             None => Self::Silent,
         }
     }
+}
+
+/// Whether a refusal means that the node does not have this method.
+pub(crate) fn is_missing_method(code: i64, message: &str) -> bool {
+    let words = message.to_ascii_lowercase();
+    code == -32601
+        || [
+            "method not found",
+            "does not exist/is not available",
+            "unsupported method",
+            "method not supported",
+        ]
+        .iter()
+        .any(|part| words.contains(part))
+        || words.contains("method") && words.contains("is not supported")
+}
+
+fn pause(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |pause| format!("; ask again in {} s", pause.as_secs()))
 }
 
 /// A node's words, cut and without control characters, so that they can be shown.

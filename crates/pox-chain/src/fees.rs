@@ -31,9 +31,14 @@ pub(crate) fn affordable(profile: &Profile, price: Price) -> Result<Price, Chain
 
 fn legacy(rpc: &Rpc, fees: Fees) -> Result<Price, ChainError> {
     let gas_price = match fees {
+        Fees::Zero => 0,
         Fees::Fixed { gas_price } => gas_price.into(),
-        Fees::Node { percent } => scaled(rpc.gas_price()?, percent),
+        Fees::Node { percent, min, max } => {
+            let most = max.map_or(u128::MAX, u128::from);
+            scaled(rpc.gas_price()?, percent).max(min.into()).min(most)
+        }
         Fees::Tip { tip } => rpc.gas_price()?.saturating_add(tip.into()),
+        Fees::History { min_tip, .. } => rpc.gas_price()?.max(min_tip.into()),
     };
     Ok(Price::Legacy { gas_price })
 }
@@ -41,11 +46,24 @@ fn legacy(rpc: &Rpc, fees: Fees) -> Result<Price, ChainError> {
 /// The base fee can rise by an eighth with each block; twice of it lasts for six blocks that are full.
 fn dynamic(rpc: &Rpc, fees: Fees, base: u128) -> Result<Price, ChainError> {
     let tip = match fees {
+        Fees::Zero => return Ok(Price::Dynamic { max_fee: base, tip: 0 }),
         Fees::Fixed { gas_price } => {
             return Ok(Price::Dynamic { max_fee: gas_price.into(), tip: gas_price.into() });
         }
-        Fees::Node { percent } => scaled(rpc.gas_price()?.saturating_sub(base).max(1), percent),
+        Fees::Node { percent, min, max } => {
+            let tip = scaled(rpc.gas_price()?.saturating_sub(base).max(1), percent);
+            let most = max.map_or(u128::MAX, u128::from);
+            let max_fee = base.saturating_mul(2).saturating_add(tip).max(min.into()).min(most);
+            return Ok(Price::Dynamic { max_fee, tip: tip.min(max_fee) });
+        }
         Fees::Tip { tip } => tip.into(),
+        Fees::History { blocks, percentile, min_tip } => {
+            let usual = match rpc.usual_tip(blocks, percentile)? {
+                Some(tip) => tip,
+                None => rpc.gas_price()?.saturating_sub(base),
+            };
+            usual.max(min_tip.into())
+        }
     };
     Ok(Price::Dynamic { max_fee: base.saturating_mul(2).saturating_add(tip), tip })
 }

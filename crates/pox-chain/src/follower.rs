@@ -1,11 +1,12 @@
 //! Follows the contract's events, takes them back when the chain is reorganised, and misses none when replicas lag.
 //!
-//! Blocks far below the head are read in wide ranges. Those near it are read one by one: each has to name the one before as
-//! its parent, each log has to be of that very block, and a block whose filter admits events but that comes without any is
-//! asked about again, since the replica that answered may not have had it yet.
+//! Blocks far below the head are read in wide ranges, which endpoints have to agree on where there are several. Those near it
+//! are read one by one: each has to name the one before as its parent and to hash to its hash, its filter says whether it can
+//! have events, and the events are taken from receipts that hash to its receipts root, so that none can be kept back or made up.
 
 use crate::contract::Contract;
-use crate::error::{ChainError, unknown_block, unknown_transaction};
+use crate::error::{ChainError, unknown_block};
+use crate::profile::Checks;
 use crate::rpc::{Block, BlockAt, Log};
 use crate::scan::Width;
 use alloy_primitives::B256;
@@ -271,10 +272,20 @@ impl Follower {
             blocks.push(block);
         }
         let Some(last) = blocks.last().map(|block| block.at.number) else { return Ok(()) };
-        let mut logs = rpc.logs(self.contract.domain().contract, &[], from, last)?;
+        let address = self.contract.domain().contract;
+        let believed = match rpc.profile().checks {
+            Checks::Hashes => None,
+            Checks::DangerouslyNone => Some(rpc.logs(address, &[], from, last)?),
+        };
         for block in blocks {
-            let rest = logs.split_off(logs.partition_point(|log| log.block.number <= block.at.number));
-            let of_block = self.all_of(&block, std::mem::replace(&mut logs, rest))?;
+            let of_block: Vec<_> = match &believed {
+                Some(logs) => {
+                    logs.iter().filter(|log| log.block.number == block.at.number).cloned().collect()
+                }
+                // The header commits to the filter, and the filter to there being none.
+                None if !block.can_have_logs_of(address) => Vec::new(),
+                None => rpc.committed_logs(&block, address)?,
+            };
             let mut noted = Vec::with_capacity(of_block.len());
             for log in &of_block {
                 let followed = self.followed(&block, log)?;
@@ -286,31 +297,6 @@ impl Follower {
             cursor.remember(Seen { at: block.at, events: noted });
         }
         Ok(())
-    }
-
-    /// The block's logs, or those of a second look if it should have some and came without.
-    fn all_of(&self, block: &Block, logs: Vec<Log>) -> Result<Vec<Log>, ChainError> {
-        let rpc = self.contract.rpc();
-        let address = self.contract.domain().contract;
-        if !logs.is_empty() || !block.can_have_logs_of(address) {
-            return Ok(logs);
-        }
-        let number = block.at.number;
-        let again = rpc.logs(address, &[], number, number)?;
-        if !again.is_empty() {
-            return Ok(again);
-        }
-        // The filter can be wrong about a block, receipts can't.
-        for hash in &block.transactions {
-            let receipt = rpc.receipt(*hash)?.ok_or_else(|| unknown_transaction(*hash))?;
-            if receipt.block != block.at {
-                return Err(ChainError::Reorganised(number));
-            }
-            if receipt.logs.iter().any(|log| log.address == address) {
-                return Err(ChainError::Lagging(format!("the logs of block {number}")));
-            }
-        }
-        Ok(Vec::new())
     }
 
     fn followed(&self, block: &Block, log: &Log) -> Result<Followed, ChainError> {

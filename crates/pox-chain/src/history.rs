@@ -78,7 +78,7 @@ impl Contract {
     /// the chain was reorganised meanwhile.
     pub fn history(&self, task: TaskId) -> Result<TaskHistory, ChainError> {
         let head = self.rpc().head()?;
-        let view = self.task_at(task, Some(head.at.number))?.ok_or(ChainError::NoSuchTask(task))?;
+        let view = self.task_at(task, Some(head.at))?.ok_or(ChainError::NoSuchTask(task))?;
         let logs = self.task_logs(task, head.at.number)?;
         let mut times = BTreeMap::from([(head.at.number, (head.at.hash, head.time))]);
         let mut steps = Vec::with_capacity(logs.len());

@@ -1,197 +1,165 @@
-//! Logs proven by their block's receipts: for nodes that prove no state, and for changes of the authorities.
+//! The receipts and transactions of a block, checked against the roots in its header.
 //!
-//! The trie over a block's receipts is made again from what the node says of each, and must have the root that the block's header
-//! has; so nothing is believed. Any node that knows a transaction's receipt can serve it.
+//! What a block's hash commits to can't be withheld, added or changed by whoever serves it: logs are taken from receipts that
+//! hash to the receipts root, and a transaction's place from transactions that hash to the transactions root.
 
-use crate::error::{ChainError, contradiction, unknown_block, unknown_transaction};
-use crate::header;
-use crate::rpc::{BlockAt, Quantity, Rpc};
-use crate::scan::Width;
-use alloy_primitives::{Address, B256, Bloom, Bytes, b256};
-use alloy_rlp::{BufMut, Encodable, Header as RlpHeader};
-use alloy_trie::proof::ProofRetainer;
-use alloy_trie::{HashBuilder, Nibbles};
-use pox_core::proof::{MAX_RUN_HEADERS, ReceiptProof};
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use crate::error::{ChainError, contradiction, unknown_transaction};
+use crate::prepared::Prepared;
+use crate::profile::Checks;
+use crate::rpc::{Block, Log, RawReceipt, Receipt, Rpc};
+use crate::transactions;
+use alloy_consensus::{Eip658Value, Receipt as ConsensusReceipt};
+use alloy_primitives::{Address, B256, keccak256};
+use alloy_trie::root::ordered_trie_root_encoded;
 
-/// keccak256 of `InitiateChange(bytes32,address[])`: how contracts announce Aura's authorities.
-const ANNOUNCEMENT: B256 = b256!("0x55252fa6eee4741b4e24a74a70e9c11fd2c2281df8d6ea13126ff845f7825c89");
-/// Most transactions of a block whose receipts are asked for one by one.
-const MAX_TRANSACTIONS: usize = 20_000;
-
-/// A log with what shows that it is in its block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProvenLog {
-    /// What goes into a proof file.
-    pub proof: ReceiptProof,
-    /// The block's header, RLP, seal included.
-    pub header: Vec<u8>,
-}
-
-/// A receipt as nodes give it, with all that its bytes are made of.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawReceipt {
-    transaction_hash: B256,
-    #[serde(rename = "type", default)]
-    kind: Option<Quantity>,
-    #[serde(default)]
-    status: Option<Quantity>,
-    /// Of the state before Byzantium.
-    #[serde(default)]
-    root: Option<Bytes>,
-    cumulative_gas_used: Quantity,
-    logs_bloom: Box<Bloom>,
-    logs: Vec<RawLog>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawLog {
-    address: Address,
-    topics: Vec<B256>,
-    data: Bytes,
-    log_index: Quantity,
+/// What the check of a receipt has established.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Established {
+    /// The block commits to the transaction at its place, and to what became of it.
+    All,
+    /// The block commits to a receipt like it; that it is of this transaction is the endpoint's word, since other transactions
+    /// of the block are of a kind that this program can't hash.
+    Outcome,
+    /// Nothing: the profile has nothing checked.
+    Nothing,
 }
 
 impl Rpc {
-    /// Proves a log by the receipts of its block; `index` is its place among all logs of the block.
-    ///
-    /// # Errors
-    /// The block or a receipt is not known; what the node says of them does not make the header's receipts root.
-    pub fn prove_log(&self, block: BlockAt, transaction: B256, index: u64) -> Result<ProvenLog, ChainError> {
-        let raw = self.raw_block(block.number)?.ok_or_else(|| unknown_block(block.number))?;
-        if raw.hash != block.hash {
-            return Err(ChainError::Reorganised(block.number));
-        }
-        let header = header::encode(&raw)?;
-        let root = raw.receipts_root.ok_or_else(|| contradiction("a block without receipts root"))?;
-        let receipts = self.receipts_of(block.number, raw.transactions.unwrap_or_default())?;
-        let place = receipts
-            .iter()
-            .position(|receipt| receipt.transaction_hash == transaction)
-            .ok_or_else(|| contradiction(format!("transaction {transaction} is not in its block")))?;
-        let logs = &receipts[place].logs;
-        let log = logs
-            .iter()
-            .position(|log| log.log_index.number() == Some(index))
-            .ok_or_else(|| contradiction(format!("log {index} is not in its transaction's receipt")))?;
-        let small = |place: usize| u32::try_from(place).map_err(|_| contradiction("a block of that size"));
-        let nodes = prove(&receipts, small(place)?, root).ok_or_else(|| {
-            contradiction(format!("the receipts of block {} do not make its receipts root", block.number))
-        })?;
-        let proof = ReceiptProof { index: small(place)?, log: small(log)?, nodes };
-        Ok(ProvenLog { proof, header })
+    /// The logs of an address in a block, as the block commits to them.
+    pub(crate) fn committed_logs(&self, block: &Block, address: Address) -> Result<Vec<Log>, ChainError> {
+        let receipts = self.committed_receipts(block)?;
+        Ok(receipts
+            .into_iter()
+            .flat_map(|receipt| receipt.logs)
+            .filter(|log| log.address == address)
+            .collect())
     }
 
-    /// All receipts of a block, in one call where the node has it.
-    fn receipts_of(&self, number: u64, transactions: Vec<B256>) -> Result<Vec<RawReceipt>, ChainError> {
-        if transactions.len() > MAX_TRANSACTIONS {
-            return Err(contradiction("more transactions than a block can have"));
+    /// Every receipt of a block, in order, as the block commits to them. That each is of the transaction that it names is not
+    /// established.
+    pub(crate) fn committed_receipts(&self, block: &Block) -> Result<Vec<Receipt>, ChainError> {
+        if block.transactions.is_empty() {
+            // The block commits to that too, by the root of no receipts.
+            check_root::<Vec<u8>>(block, "receipts", block.receipts_root, &[])?;
+            return Ok(Vec::new());
         }
-        let together = self.ask::<Vec<RawReceipt>>("eth_getBlockReceipts", [format!("{number:#x}")]);
-        let is_whole = |receipts: &Vec<RawReceipt>| {
-            receipts.iter().map(|receipt| receipt.transaction_hash).eq(transactions.iter().copied())
-        };
-        if let Ok(Some(receipts)) = together
-            && is_whole(&receipts)
-        {
-            return Ok(receipts);
-        }
-        let one = |hash: B256| {
-            let receipt: Option<RawReceipt> = self.ask("eth_getTransactionReceipt", [hash])?;
-            receipt
-                .filter(|receipt| receipt.transaction_hash == hash)
-                .ok_or_else(|| unknown_transaction(hash))
-        };
-        transactions.into_iter().map(one).collect()
-    }
-
-    /// The header of a block, RLP, seal included, after its hash was checked; `None` if there is no such block yet.
-    ///
-    /// # Errors
-    /// As every call; the fields are not those of the block's hash.
-    pub fn header(&self, number: u64) -> Result<Option<(BlockAt, Vec<u8>)>, ChainError> {
-        let Some(raw) = self.raw_block(number)? else { return Ok(None) };
-        Ok(Some((BlockAt { number, hash: raw.hash }, header::encode(&raw)?)))
-    }
-
-    /// Where a contract has announced sets of authorities in a range of blocks, both ends included.
-    ///
-    /// # Errors
-    /// As every call.
-    pub fn announcements(
-        &self,
-        announcer: Address,
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<(BlockAt, B256, u64)>, ChainError> {
-        let mut width = Width::new(self.profile().log_range);
-        let mut found = Vec::new();
-        let mut next = from;
-        while next <= to {
-            let end = next.saturating_add(width.blocks() - 1).min(to);
-            match self.logs(announcer, &[vec![ANNOUNCEMENT]], next, end) {
-                Ok(logs) => {
-                    found.extend(logs.into_iter().map(|log| (log.block, log.transaction, log.index)));
-                    if found.len() > MAX_RUN_HEADERS {
-                        return Err(contradiction("more changes of the authorities than a proof holds"));
-                    }
-                    let Some(after) = end.checked_add(1) else { break };
-                    next = after;
-                    width.grow();
-                }
-                Err(error) => width.shrink(error)?,
+        self.first(|one| {
+            let raw = one.all_receipts(block)?;
+            let encoded: Option<Vec<_>> = raw.iter().map(encode).collect();
+            let encoded = encoded.ok_or_else(|| contradiction("a receipt without its status or gas"))?;
+            if one.profile().checks == Checks::Hashes {
+                check_root(block, "receipts", block.receipts_root, &encoded)?;
             }
+            raw.into_iter()
+                .map(|raw| {
+                    let hash = raw.transaction_hash;
+                    match one.receipt_from("eth_getBlockReceipts", raw)? {
+                        Some(receipt) if receipt.block == block.at => Ok(receipt),
+                        Some(_) => Err(ChainError::Reorganised(block.at.number)),
+                        None => Err(unknown_transaction(hash)),
+                    }
+                })
+                .collect()
+        })
+    }
+
+    /// Checks what endpoints told about one of our transactions against the block that they say it is in.
+    pub(crate) fn check_receipt(
+        &self,
+        prepared: &Prepared,
+        receipt: &Receipt,
+        block: &Block,
+    ) -> Result<Established, ChainError> {
+        if self.profile().checks == Checks::DangerouslyNone {
+            return Ok(Established::Nothing);
         }
-        Ok(found)
+        let place = block.transactions.iter().position(|hash| *hash == prepared.hash());
+        let place = place.ok_or_else(|| {
+            contradiction(format!("block {} has no transaction {}", block.at.number, prepared.hash()))
+        })?;
+        let receipts = self.committed_receipts(block)?;
+        // Whose a receipt is, it does not say itself.
+        let committed = receipts
+            .get(place)
+            .filter(|committed| (committed.succeeded, &committed.logs) == (receipt.succeeded, &receipt.logs));
+        if committed.is_none() {
+            return Err(contradiction(format!(
+                "block {} does not commit to the receipt of {}",
+                block.at.number,
+                prepared.hash()
+            )));
+        }
+        let bodies = if block.transactions.len() == 1 {
+            Some(vec![prepared.raw().clone()])
+        } else {
+            self.first(|one| transactions::of_block(one, block))?
+        };
+        let Some(bodies) = bodies else { return Ok(Established::Outcome) };
+        if bodies.get(place).is_none_or(|body| keccak256(body) != prepared.hash()) {
+            return Err(contradiction(format!(
+                "block {} has another transaction in the place of {}",
+                block.at.number,
+                prepared.hash()
+            )));
+        }
+        check_root(block, "transactions", block.transactions_root, &bodies)?;
+        Ok(Established::All)
+    }
+
+    fn all_receipts(&self, block: &Block) -> Result<Vec<RawReceipt>, ChainError> {
+        let receipts = match self.block_receipts(block.at.number)? {
+            Some(receipts) => receipts,
+            None => {
+                let one = |hash: &B256| self.raw_receipt(*hash)?.ok_or_else(|| unknown_transaction(*hash));
+                block.transactions.iter().map(one).collect::<Result<_, _>>()?
+            }
+        };
+        if receipts.first().is_some_and(|receipt| receipt.block_hash != Some(block.at.hash)) {
+            return Err(ChainError::Reorganised(block.at.number));
+        }
+        if receipts.len() != block.transactions.len() {
+            return Err(contradiction(format!("block {} has not so many receipts", block.at.number)));
+        }
+        Ok(receipts)
     }
 }
 
-/// The nodes from the root to one receipt; `None` if the receipts have another root.
-fn prove(receipts: &[RawReceipt], place: u32, root: B256) -> Option<Vec<Vec<u8>>> {
-    let key = |place: u32| Nibbles::unpack(alloy_rlp::encode(place));
-    let leaves: BTreeMap<Nibbles, Vec<u8>> =
-        (0u32..).zip(receipts).map(|(place, receipt)| (key(place), encode(receipt))).collect();
-    let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(vec![key(place)]));
-    for (key, receipt) in &leaves {
-        builder.add_leaf(*key, receipt);
+fn check_root<T: AsRef<[u8]>>(
+    block: &Block,
+    what: &str,
+    root: Option<B256>,
+    items: &[T],
+) -> Result<(), ChainError> {
+    let items: Vec<_> = items.iter().map(AsRef::as_ref).collect();
+    if root == Some(ordered_trie_root_encoded(&items)) {
+        Ok(())
+    } else {
+        Err(contradiction(format!(
+            "the {what} of block {} are not those that it commits to",
+            block.at.number
+        )))
     }
-    (builder.root() == root).then(|| {
-        let nodes = builder.take_proof_nodes().into_nodes_sorted();
-        nodes.into_iter().map(|(_, node)| node.to_vec()).collect()
-    })
 }
 
-/// A receipt's bytes, as the trie has them.
-fn encode(receipt: &RawReceipt) -> Vec<u8> {
-    let mut body = Vec::new();
-    match (&receipt.status, &receipt.root) {
-        (Some(status), _) => status.0.encode(&mut body),
-        (None, Some(root)) => root.encode(&mut body),
-        // EIP-98: some chains had neither before Byzantium.
-        (None, None) => {}
-    }
-    receipt.cumulative_gas_used.0.encode(&mut body);
-    receipt.logs_bloom.encode(&mut body);
-    let mut logs = Vec::new();
-    for log in &receipt.logs {
-        let mut fields = Vec::new();
-        log.address.encode(&mut fields);
-        log.topics.encode(&mut fields);
-        log.data.encode(&mut fields);
-        put_list(&fields, &mut logs);
-    }
-    put_list(&logs, &mut body);
-    // Types stand before a receipt as one byte; only type 0 has none.
-    let kind = receipt.kind.and_then(Quantity::number).and_then(|kind| u8::try_from(kind).ok()).unwrap_or(0);
+/// A receipt as the trie holds it: after its type, if it has one. `None` if a part is missing.
+fn encode(raw: &RawReceipt) -> Option<Vec<u8>> {
+    let status = match raw.status?.number()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    let logs = raw
+        .logs
+        .iter()
+        .flatten()
+        .map(|log| alloy_primitives::Log::new(log.address, log.topics.clone(), log.data.clone()));
+    let receipt = ConsensusReceipt {
+        status: Eip658Value::Eip658(status),
+        cumulative_gas_used: raw.cumulative_gas_used?.number()?,
+        logs: logs.collect::<Option<Vec<_>>>()?,
+    };
+    let kind = raw.kind.map_or(Some(0), |kind| u8::try_from(kind.number()?).ok())?;
     let mut out = if kind == 0 { Vec::new() } else { vec![kind] };
-    put_list(&body, &mut out);
-    out
-}
-
-fn put_list(payload: &[u8], out: &mut Vec<u8>) {
-    RlpHeader { list: true, payload_length: payload.len() }.encode(out);
-    out.put_slice(payload);
+    alloy_rlp::Encodable::encode(&receipt.with_bloom(), &mut out);
+    Some(out)
 }

@@ -5,13 +5,13 @@
 mod support;
 
 use pox_chain::{
-    Carried, ChainError, Contract, Cursor, Deployment, Draft, Effect, Fees, Followed, Follower, Outbox,
-    Patience, Prepared, Progress, Revert, Rpc, Standing, Transactions,
+    Carried, ChainError, Contract, Cursor, Deployment, Draft, Effect, Fees, FileShelf, Followed, Follower,
+    Outbox, Patience, Progress, Revert, Rpc, Standing, Transactions,
 };
-use pox_core::{Address, B256, Bytes, Event, Phase, Refusal, U256, keccak256};
+use pox_core::{Address, Bytes, Event, Phase, Refusal, U256, keccak256};
 use serde_json::json;
 use std::time::Duration;
-use support::{EVIDENCE, Lifecycle, Node, QUICK, no_journal, patience, send};
+use support::{EVIDENCE, Lifecycle, Node, QUICK, patience, send};
 
 /// Everything that a follower sees until it has caught up.
 fn drain(follower: &mut Follower) -> Vec<Followed> {
@@ -125,7 +125,7 @@ fn refusals(contract: &Contract, life: &Lifecycle) {
 fn other_program(node: &Node, account: pox_chain::Account) -> Outbox {
     let mut profile = node.profile();
     profile.fees = Fees::Fixed { gas_price: 3_000_000_000 };
-    Outbox::new(&Rpc::connect_at(profile, QUICK).unwrap(), account)
+    Outbox::new(&Rpc::connect(profile, QUICK).unwrap(), account)
 }
 
 fn resends(node: &Node) {
@@ -138,43 +138,44 @@ fn resends(node: &Node) {
     let started = rpc.nonce(owner).unwrap();
 
     // A crash after the broadcast: the journal has the bytes, the restarted program sends them again.
-    let prepared = life.owner.prepare(&draft).unwrap();
-    let journal = prepared.raw().clone();
-    life.owner.broadcast(&prepared).unwrap();
-    life.owner.broadcast(&prepared).unwrap();
-    drop(life.owner);
+    let folder = tempfile::tempdir().unwrap();
     let owner_key = || pox_chain::Account::from_bytes(&[1; 32]).unwrap();
-    let restarted = Outbox::new(&rpc, owner_key());
-    let kept = Prepared::parse(&journal, node.chain_id).unwrap();
-    let effect = restarted.resume(kept, &patience(), &mut || panic!("not asked"), &mut no_journal).unwrap();
-    let Effect::Sent(sent) = effect else { panic!("it was sent") };
-    assert_eq!(sent.prepared.hash(), prepared.hash());
+    let open =
+        || Outbox::open(&rpc, owner_key(), Box::new(FileShelf::new(&folder.path().join("outbox.json"))));
+    let crashed = open();
+    let prepared = crashed.prepare(&draft).unwrap();
+    crashed.broadcast(&prepared).unwrap();
+    crashed.broadcast(&prepared).unwrap();
+    drop(crashed);
+    let restarted = open();
+    let mut is_there = || Ok(contract.task(task)?.is_some());
+    // Whether the node has mined it meanwhile or not.
+    if let Effect::Sent(sent) = restarted.ensure(&draft, &patience(), &mut is_there).unwrap() {
+        assert_eq!(sent.prepared.hash(), prepared.hash());
+    }
     assert!(matches!(restarted.standing(&prepared).unwrap(), Standing::Mined { .. }));
     assert_eq!(rpc.nonce(owner).unwrap(), started + 1);
 
     // The nonce was used by another program; the effect is there: nothing is sent.
-    let lost = restarted.prepare(&contract.cancel(task)).unwrap();
+    let cancel = contract.cancel(task);
+    let lost = restarted.prepare(&cancel).unwrap();
     let other = other_program(node, owner_key());
-    send(&other, &contract.cancel(task));
+    send(&other, &cancel);
     let mut done = || Ok(contract.task(task)?.is_some_and(|view| view.phase == Phase::Cancelled));
-    let effect = restarted.resume(lost, &patience(), &mut done, &mut no_journal).unwrap();
+    let effect = restarted.ensure(&cancel, &patience(), &mut done).unwrap();
     assert!(matches!(effect, Effect::AlreadyThere));
+    assert!(matches!(restarted.wait(lost, &patience()), Err(ChainError::Superseded { .. })));
     assert_eq!(rpc.nonce(owner).unwrap(), started + 2);
 
     // The nonce was used for something else: the effect is brought about by another transaction.
     let second = support::request(owner, rpc.head().unwrap().time, 3);
-    let lost = restarted.prepare(&contract.request(&second)).unwrap();
+    let draft = contract.request(&second);
+    let lost = restarted.prepare(&draft).unwrap();
     send(&other, &Draft { to: Some(owner), value: U256::ZERO, input: Bytes::new() });
     let mut done = || Ok(contract.task(second.id(contract.domain()))?.is_some());
-    let mut journalled = Vec::new();
-    let effect = restarted
-        .resume(lost.clone(), &patience(), &mut done, &mut |prepared| {
-            journalled.push(prepared.nonce());
-            Ok(())
-        })
-        .unwrap();
-    assert!(matches!(effect, Effect::Sent(_)));
-    assert_eq!(journalled, [lost.nonce() + 1]);
+    let effect = open().ensure(&draft, &patience(), &mut done).unwrap();
+    let Effect::Sent(sent) = effect else { panic!("it was sent") };
+    assert_eq!(sent.prepared.nonce(), lost.nonce() + 1);
     assert!(done().unwrap());
 }
 
@@ -231,11 +232,19 @@ fn takes_back_on_the_embedded_chain() {
 }
 
 #[test]
+fn everything_through_a_proxy_as_strict_as_openethereum() {
+    let node = Node::embedded().strict();
+    lifecycle(&node);
+    resends(&node);
+    takes_back(&node);
+}
+
+#[test]
 fn far_history_is_read_in_ranges_and_searched_backwards() {
     let node = Node::embedded();
     let mut profile = node.profile();
     profile.log_range = 7;
-    let rpc = Rpc::connect_at(profile, QUICK).unwrap();
+    let rpc = Rpc::connect(profile, QUICK).unwrap();
     let contract = node.contract(&rpc);
     let life = Lifecycle::new(&node, &contract, 5);
     life.offer_and_match(&contract);
@@ -259,8 +268,8 @@ fn a_reverted_transaction_tells_why() {
     send(&life.owner, &contract.request(&life.request));
     // Both are fine when they are prepared; the second is mined after the first has taken effect.
     let [first, second] = [(); 2].map(|()| life.owner.prepare(&contract.cancel(task)).unwrap());
-    life.owner.wait(first, &patience(), &mut no_journal).unwrap();
-    let error = life.owner.wait(second, &patience(), &mut no_journal).unwrap_err();
+    life.owner.wait(first, &patience()).unwrap();
+    let error = life.owner.wait(second, &patience()).unwrap_err();
     assert!(
         matches!(error, ChainError::Reverted(Revert::Contract(Refusal::WrongPhase(Phase::Cancelled)))),
         "{error:?}"
@@ -287,12 +296,39 @@ fn anyone_ends_a_late_request_by_its_record() {
 }
 
 #[test]
+fn fees_follow_the_profiles_rule() {
+    let node = Node::embedded_at(pox_devchain::Hardfork::London);
+    node.outbox(&node.rpc(), 1);
+    let base = node.rpc().head().unwrap().base_fee.unwrap();
+    let offered = |transactions, fees| {
+        let mut profile = node.profile();
+        (profile.transactions, profile.fees) = (transactions, fees);
+        let rpc = Rpc::connect(profile, QUICK).unwrap();
+        let outbox = Outbox::new(&rpc, pox_chain::Account::from_bytes(&[1; 32]).unwrap());
+        let draft = Draft { to: Some(Address::ZERO), value: U256::ZERO, input: Bytes::new() };
+        // A transfer's gas with the quarter that is added to every estimate.
+        outbox.prepare(&draft).unwrap().max_cost() / U256::from(26_250)
+    };
+    let (legacy, dynamic) = (Transactions::Legacy, Transactions::Dynamic);
+    assert_eq!(offered(legacy, Fees::Zero), U256::ZERO);
+    assert_eq!(offered(legacy, Fees::Fixed { gas_price: 7 }), U256::from(7));
+    assert_eq!(
+        offered(legacy, Fees::Node { percent: 100, min: 5_000_000_000, max: None }),
+        U256::from(5_000_000_000_u64)
+    );
+    assert_eq!(offered(legacy, Fees::Node { percent: 1000, min: 0, max: Some(9) }), U256::from(9));
+    assert_eq!(offered(dynamic, Fees::Tip { tip: 3 }), base * U256::from(2) + U256::from(3));
+    let history = Fees::History { blocks: 10, percentile: 50, min_tip: 99_000_000_000 };
+    assert_eq!(offered(dynamic, history), base * U256::from(2) + U256::from(99_000_000_000_u64));
+}
+
+#[test]
 fn no_node_makes_an_account_pay_more_than_the_profile_allows() {
     let node = Node::embedded();
     let mut profile = node.profile();
-    profile.fees = Fees::Node { percent: 100 };
+    profile.fees = Fees::Node { percent: 100, min: 0, max: None };
     profile.max_gas_price = 1;
-    let rpc = Rpc::connect_at(profile, QUICK).unwrap();
+    let rpc = Rpc::connect(profile, QUICK).unwrap();
     let outbox = node.outbox(&node.rpc(), 1);
     let poor = Outbox::new(&rpc, pox_chain::Account::from_bytes(&[1; 32]).unwrap());
     let gift = Draft { to: Some(outbox.address()), value: U256::ONE, input: Bytes::new() };
@@ -316,8 +352,8 @@ fn on_anvil_at_its_newest_level_with_dynamic_fees() {
     lifecycle(&node);
     let mut profile = node.profile();
     profile.transactions = Transactions::Detect;
-    profile.fees = Fees::Node { percent: 120 };
-    let rpc = Rpc::connect_at(profile, QUICK).unwrap();
+    profile.fees = Fees::Node { percent: 120, min: 0, max: None };
+    let rpc = Rpc::connect(profile, QUICK).unwrap();
     let outbox = node.outbox(&node.rpc(), 1);
     let dynamic = Outbox::new(&rpc, pox_chain::Account::from_bytes(&[1; 32]).unwrap());
     let sent = send(&dynamic, &Draft { to: Some(outbox.address()), value: U256::ONE, input: Bytes::new() });
@@ -334,6 +370,15 @@ fn on_ganache() {
 }
 
 #[test]
+#[ignore = "needs POX_HARDHAT: run by .ci/run"]
+fn on_hardhat() {
+    let node = Node::hardhat();
+    lifecycle(&node);
+    resends(&node);
+    takes_back(&node);
+}
+
+#[test]
 #[ignore = "needs POX_NODE_MODULES: run by .ci/run"]
 fn a_transaction_that_waits_too_long_is_replaced_by_a_dearer_one() {
     let node = Node::anvil("istanbul", &[]);
@@ -342,21 +387,15 @@ fn a_transaction_that_waits_too_long_is_replaced_by_a_dearer_one() {
     node.control("evm_setAutomine", json!([false]));
     let draft = Draft { to: Some(Address::repeat_byte(1)), value: U256::ONE, input: Bytes::new() };
     let patience = Patience { replace_after: Some(Duration::from_millis(300)), ..patience() };
-    let mut journalled: Vec<(u64, B256)> = Vec::new();
+    let first = outbox.prepare(&draft).unwrap();
     let sent = std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(1500));
             node.control("evm_mine", json!([]));
         });
-        outbox
-            .send(&draft, &patience, &mut |prepared| {
-                journalled.push((prepared.nonce(), prepared.hash()));
-                Ok(())
-            })
-            .unwrap()
+        outbox.wait(first.clone(), &patience).unwrap()
     });
-    assert!(journalled.len() > 1, "{journalled:?}");
-    assert!(journalled.iter().all(|(nonce, _)| *nonce == sent.prepared.nonce()));
-    assert!(journalled.iter().any(|(_, hash)| *hash == sent.prepared.hash()));
+    assert_eq!(sent.prepared.nonce(), first.nonce());
+    assert!(sent.prepared.max_cost() > first.max_cost(), "the dearest was mined");
     assert_eq!(rpc.balance(Address::repeat_byte(1)).unwrap(), U256::ONE);
 }

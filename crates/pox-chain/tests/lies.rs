@@ -4,8 +4,11 @@
 
 mod support;
 
-use pox_chain::{ChainError, Contract, Cursor, Deployment, Follower, Progress, Rpc};
-use pox_core::TaskId;
+use pox_chain::{
+    Account, ChainError, Checks, Contract, Cursor, Deployment, Draft, Fees, Follower, Outbox, Prepared,
+    Progress, Rpc, Standing, Transactions,
+};
+use pox_core::{Address, Bytes, TaskId, U256};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +31,7 @@ fn liar(node: &Node, lie: impl Fn(&str, &mut Value) + Send + Sync + 'static) -> 
     });
     let mut profile = node.profile();
     profile.endpoints = vec![server.url.parse().unwrap()];
-    let rpc = Rpc::connect_at(profile, support::QUICK).unwrap();
+    let rpc = Rpc::connect(profile, support::QUICK).unwrap();
     (server, rpc)
 }
 
@@ -148,38 +151,178 @@ fn a_state_proof_that_does_not_hold_is_never_handed_out() {
 }
 
 #[test]
-fn a_follower_misses_nothing_when_logs_lag_behind_blocks() {
+fn a_follower_misses_nothing_when_events_are_kept_back() {
     let node = Node::embedded();
     let (_, place, _) = proven(&node);
-    let lagging = Arc::new(AtomicBool::new(true));
-    let lags = lagging.clone();
+    let lying = Arc::new(AtomicBool::new(true));
+    let lies = lying.clone();
     let (_server, rpc) = liar(&node, move |method, result| {
-        if method == "eth_getLogs" && lags.load(Ordering::Relaxed) {
-            *result = json!([]);
+        if method == "eth_getBlockReceipts" && lies.load(Ordering::Relaxed) {
+            result[0]["logs"] = json!([]);
         }
     });
     let contract = Contract::open(&rpc, place).unwrap();
     let mut follower = Follower::new(&contract, Cursor::before(0));
     let before = follower.cursor().clone();
     let error = follower.poll().unwrap_err();
-    assert!(matches!(error, ChainError::Lagging(_)), "{error:?}");
+    assert!(matches!(error, ChainError::Contradiction(_)), "{error:?}");
     assert_eq!(*follower.cursor(), before, "nothing has changed");
-    lagging.store(false, Ordering::Relaxed);
+    lying.store(false, Ordering::Relaxed);
     let batch = follower.poll().unwrap();
     assert_eq!((batch.events.len(), batch.progress), (7, Progress::CaughtUp));
+}
+
+#[test]
+fn a_filter_that_hides_events_does_not_hash_to_the_block() {
+    let node = Node::embedded();
+    let (_, place, _) = proven(&node);
+    let (_server, rpc) = liar(&node, |method, result| {
+        if method == "eth_getBlockByNumber" && result.is_object() {
+            result["logsBloom"] = json!(format!("0x{}", "00".repeat(256)));
+        }
+    });
+    let error = Contract::open(&rpc, place)
+        .and_then(|contract| Follower::new(&contract, Cursor::before(0)).poll())
+        .unwrap_err();
+    assert!(matches!(error, ChainError::Contradiction(_)), "{error:?}");
 }
 
 #[test]
 fn a_follower_refuses_what_the_contract_never_emits() {
     let node = Node::embedded();
     let (_, place, _) = proven(&node);
-    let (_server, rpc) = liar(&node, |method, result| {
+    let (server, _) = liar(&node, |method, result| {
         if method == "eth_getLogs" && result[0].is_object() {
             result[0]["topics"][0] = json!(pox_core::B256::ZERO);
         }
     });
+    // Where nothing is checked against hashes, logs are believed, but not what no contract of this version says.
+    let mut profile = node.profile();
+    profile.endpoints = vec![server.url.parse().unwrap()];
+    profile.checks = Checks::DangerouslyNone;
+    let rpc = Rpc::connect(profile, support::QUICK).unwrap();
     let mut follower = Follower::new(&Contract::open(&rpc, place).unwrap(), Cursor::before(0));
     assert!(matches!(follower.poll(), Err(ChainError::Contradiction(_))));
+}
+
+#[test]
+fn a_receipt_counts_only_in_the_place_that_the_block_gives_it() {
+    let config = pox_devchain::Config {
+        hardfork: pox_devchain::Hardfork::London,
+        mining: pox_devchain::Mining::Manual,
+        ..pox_devchain::Config::default()
+    };
+    let node = Node::embedded_with(config);
+    let funder = Account::from_bytes(&pox_devchain::AccountKey::faucet().dangerous_to_bytes()).unwrap();
+    let plain = Outbox::new(&node.rpc(), funder);
+    // One block with a transaction of each of the two types.
+    let mut profile = node.profile();
+    profile.transactions = Transactions::Dynamic;
+    profile.fees = Fees::Tip { tip: 1_000_000_000 };
+    let funder = Account::from_bytes(&pox_devchain::AccountKey::faucet().dangerous_to_bytes()).unwrap();
+    let dynamic = Outbox::new(&Rpc::connect(profile.clone(), support::QUICK).unwrap(), funder);
+    let gift = |byte| Draft { to: Some(Address::repeat_byte(byte)), value: U256::ONE, input: Bytes::new() };
+    let first = plain.prepare(&gift(1)).unwrap();
+    plain.broadcast(&first).unwrap();
+    let second = dynamic.prepare(&gift(2)).unwrap();
+    dynamic.broadcast(&second).unwrap();
+    node.chain().mine().unwrap();
+    assert_eq!(second.raw().first(), Some(&2));
+    let is_mined = |outbox: &Outbox, prepared: &Prepared| {
+        outbox.standing(prepared).map(|standing| matches!(standing, Standing::Mined { .. }))
+    };
+    assert!(is_mined(&plain, &first).unwrap() && is_mined(&dynamic, &second).unwrap());
+
+    type Lie = Box<dyn Fn(&str, &mut Value) + Send + Sync>;
+    let lies: [(&str, Lie); 3] = [
+        (
+            "the places swapped",
+            Box::new(|method, result| {
+                if method == "eth_getBlockByNumber" {
+                    result["transactions"].as_array_mut().unwrap().reverse();
+                }
+            }),
+        ),
+        (
+            "another transaction in its place",
+            Box::new(|method, result| {
+                if method == "eth_getBlockByHash" {
+                    result["transactions"][0]["value"] = json!("0x2");
+                }
+            }),
+        ),
+        (
+            "another amount of gas",
+            Box::new(|method, result| {
+                if method == "eth_getBlockReceipts" {
+                    result[1]["cumulativeGasUsed"] = json!("0x1");
+                }
+            }),
+        ),
+    ];
+    for (name, lie) in lies {
+        let (_server, rpc) = liar(&node, lie);
+        let outbox = Outbox::new(&rpc, Account::from_bytes(&[1; 32]).unwrap());
+        let error = is_mined(&outbox, &first).unwrap_err();
+        assert!(matches!(error, ChainError::Contradiction(_)), "{name}: {error:?}");
+    }
+}
+
+/// Endpoints of one chain, of which some lie.
+fn several(node: &Node, liars: &[&Server], honest: usize, agree: u8) -> Rpc {
+    let mut profile = node.profile();
+    let liars = liars.iter().map(|server| server.url.as_str());
+    let urls = liars.chain(std::iter::repeat_n(node.url.as_str(), honest));
+    profile.endpoints = urls.map(|url| url.parse().unwrap()).collect();
+    profile.agree = agree;
+    Rpc::offline(profile, support::QUICK)
+}
+
+#[test]
+fn a_lying_minority_is_outvoted_and_named() {
+    let node = Node::embedded();
+    let (task, place, _) = proven(&node);
+    let (server, _) = liar(&node, |method, result| {
+        if method == "eth_call" {
+            *result = json!(format!("0x{}", "00".repeat(32 * 8)));
+        }
+    });
+    let rpc = several(&node, &[&server], 2, 2);
+    let contract = Contract::open(&rpc, place).unwrap();
+    let view = contract.task(task).unwrap().unwrap();
+    assert_eq!(view.phase, pox_core::Phase::Proven);
+    let named = rpc.dissents();
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert_eq!(named[0].endpoint, server.url);
+    assert!(named[0].to_string().contains("contradicts the other endpoints about a call at block"));
+}
+
+#[test]
+fn endpoints_without_a_majority_are_not_believed() {
+    let node = Node::embedded();
+    let (task, place, _) = proven(&node);
+    let (server, _) = liar(&node, |method, result| {
+        if method == "eth_call" {
+            *result = json!(format!("0x{}", "00".repeat(32 * 8)));
+        }
+    });
+    let rpc = several(&node, &[&server], 1, 1);
+    let error = Contract::open(&rpc, place).unwrap().task(task).unwrap_err();
+    assert!(matches!(error, ChainError::Disagreement { .. }) && error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains(&server.url), "{error}");
+}
+
+#[test]
+fn fewer_endpoints_than_have_to_agree_are_not_enough() {
+    let node = Node::embedded();
+    let (_, place, _) = proven(&node);
+    let dead = Server::start(|_, _| Reply::Body(502, Vec::new()));
+    let enough = several(&node, &[&dead], 2, 2);
+    Contract::open(&enough, place).unwrap();
+    let rpc = several(&node, &[&dead], 1, 2);
+    let error = Contract::open(&rpc, place).unwrap_err();
+    let fits = matches!(&error, ChainError::TooFewAgree { agreed: 1, wanted: 2, .. });
+    assert!(fits && error.is_transient(), "{error:?}");
 }
 
 #[test]
@@ -204,7 +347,7 @@ fn narrow_nodes_are_asked_for_narrow_ranges() {
     });
     let mut profile = node.profile();
     profile.endpoints = vec![server.url.parse().unwrap()];
-    let rpc = Rpc::connect_at(profile, support::QUICK).unwrap();
+    let rpc = Rpc::connect(profile, support::QUICK).unwrap();
     let mut follower = Follower::new(&Contract::open(&rpc, place).unwrap(), Cursor::before(0));
     let mut events = 0;
     loop {

@@ -5,7 +5,9 @@ use crate::endorser::Endorser;
 use crate::host::{Enclave, Report, Storage};
 use crate::journal::{Journal, JournalError};
 use crate::runtime::Runtime;
-use pox_chain::{Carried, ChainError, Contract, Cursor, Draft, Effect, Follower, Outbox, Patience, TaskView};
+use pox_chain::{
+    Carried, ChainError, Contract, Cursor, Draft, Effect, Follower, Outbox, Patience, TaskView, WaitsFor,
+};
 use pox_core::channel::{HostMessage, Stage};
 use pox_core::evidence::EvidenceKind;
 use pox_core::receipt::{Receipt, archive_hash};
@@ -14,10 +16,10 @@ use pox_core::role::Place;
 use pox_core::role::processor::{Action, EnclaveFact, Ending, Fact, Policy, Processor, Proof};
 use pox_core::signature::Signature;
 use pox_core::{Address, B256, Kinds, Offer, Request, TaskId, keccak256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a processor acts with.
 pub struct Equipment {
@@ -68,6 +70,8 @@ pub enum Note {
     Stage(Stage),
     /// The processor has done with the task.
     Done(Ending),
+    /// A transaction waits for something that is not usual.
+    Waiting(String),
     /// Something failed in passing, and is tried again.
     Trouble(String),
 }
@@ -90,7 +94,13 @@ pub struct Service {
     follower: Follower,
     enclaves: BTreeMap<TaskId, Launched>,
     reports: Mail,
+    tended: Option<Instant>,
+    /// What the outbox waits for, as it was told.
+    waiting: BTreeSet<String>,
 }
+
+/// How often the outbox is looked after: faster than anybody misses a transaction, slower than any endpoint minds.
+const TEND_EVERY: Duration = Duration::from_secs(15);
 
 type Mail = (Sender<(TaskId, Report)>, Receiver<(TaskId, Report)>);
 
@@ -118,7 +128,15 @@ impl Service {
         let cursor = equipment.journal.cursor()?.unwrap_or_else(|| Cursor::before(contract.since()));
         let follower = Follower::new(contract, cursor);
         let processor = Processor::resume(policy, contract.domain(), [offer], entries);
-        Ok(Self { equipment, processor, follower, enclaves: BTreeMap::new(), reports: channel() })
+        Ok(Self {
+            equipment,
+            processor,
+            follower,
+            enclaves: BTreeMap::new(),
+            reports: channel(),
+            tended: None,
+            waiting: BTreeSet::new(),
+        })
     }
 
     /// Looks at the chain and the enclaves once, and does what is to be done. Trouble in passing is told and tried again.
@@ -139,7 +157,29 @@ impl Service {
         }
         self.hear(watch)?;
         self.processor.handle_timeout(now());
-        self.act(None, watch)
+        self.act(None, watch)?;
+        self.tend(watch);
+        Ok(())
+    }
+
+    /// Sends on what the outbox keeps, and tells what it waits for, each thing once.
+    fn tend(&mut self, watch: &mut dyn FnMut(Option<TaskId>, Note)) {
+        if self.tended.is_some_and(|at| at.elapsed() < TEND_EVERY) {
+            return;
+        }
+        self.tended = Some(Instant::now());
+        match self.equipment.outbox.tend() {
+            Ok(waiting) => {
+                // To wait for finality is the usual course of things.
+                let told = waiting.iter().filter(|one| !matches!(one.waits_for, WaitsFor::Finality { .. }));
+                let words: BTreeSet<_> = told.map(|one| format!("{}: {}", one.what, one.waits_for)).collect();
+                for new in words.difference(&self.waiting) {
+                    watch(None, Note::Waiting(new.clone()));
+                }
+                self.waiting = words;
+            }
+            Err(error) => watch(None, Note::Trouble(error.to_string())),
+        }
     }
 
     /// Waits for an enclave's word, at most this long.
@@ -347,7 +387,7 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let Equipment { contract, outbox, patience, .. } = &self.equipment;
         let mut done = || Ok(contract.task(task)?.is_some_and(|view| is_done(&view)));
-        if let Effect::Sent(sent) = outbox.ensure(draft, patience, &mut done, &mut |_| Ok(()))? {
+        if let Effect::Sent(sent) = outbox.ensure(draft, patience, &mut done)? {
             let receipt = &sent.receipt;
             let (hash, block, gas) = (receipt.transaction, receipt.block.number, receipt.gas_used);
             watch(Some(task), Note::Sent { call, hash, block, gas });
@@ -374,14 +414,12 @@ fn stand_by(
         }
         let id = known.id(domain);
         let mut done = || Ok(!contract.is_open(id)?);
-        outbox.ensure(&contract.withdraw_offer(&known), patience, &mut done, &mut |_| Ok(()))?;
+        outbox.ensure(&contract.withdraw_offer(&known), patience, &mut done)?;
     }
     let id = offer.id(domain);
     // The chain keeps no offers, so what is in the journal was posted: a crash in between only advertises another.
     let mut done = || Ok(false);
-    if let Effect::Sent(sent) =
-        outbox.ensure(&contract.offer(&offer), patience, &mut done, &mut |_| Ok(()))?
-    {
+    if let Effect::Sent(sent) = outbox.ensure(&contract.offer(&offer), patience, &mut done)? {
         let receipt = &sent.receipt;
         let (hash, block, gas) = (receipt.transaction, receipt.block.number, receipt.gas_used);
         watch(None, Note::Sent { call: "offer", hash, block, gas });

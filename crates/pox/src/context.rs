@@ -6,7 +6,9 @@ use crate::error::{Failure, Hint as _};
 use crate::home::Home;
 use crate::locate;
 use crate::output::Output;
-use pox_chain::{ARTIFACT, Account, AuthoritySet, ChainError, Contract, Deployment, Outbox, Profile, Rpc};
+use pox_chain::{
+    ARTIFACT, Account, AuthoritySet, ChainError, Contract, Deployment, Endpoint, FileShelf, Outbox, Pace, Profile, Rpc,
+};
 use pox_core::{Address, UnixTime};
 use pox_devchain::AccountKey;
 use pox_store::image::ImageSource;
@@ -52,17 +54,26 @@ impl Context {
 
     /// The chain, as the options say.
     pub(crate) fn profile(&self) -> Result<Profile, Failure> {
-        let mut profile = match Profile::builtin(&self.global.chain) {
+        let name = self.global.chain.as_str();
+        let mut profile = match Profile::builtin(name) {
             Some(profile) => profile,
+            None if Profile::TEMPLATES.contains(&name) => {
+                return Err(Failure::usage(format!("{name} is a template, which names no chain")))
+                    .hint(format!("`pox chain show {name} > my.toml`, fill it in, and use --chain my.toml"));
+            }
             None => Profile::load(&locate::home(&self.global.chain)?)
                 .map_err(|error| Failure::from(error).about(&self.global.chain))?,
         };
-        if let Some(url) = &self.global.rpc {
-            let endpoint = url
-                .parse()
+        if !self.global.rpc.is_empty() {
+            let endpoints = self.global.rpc.iter().map(|url| {
+                url.parse::<Endpoint>()
+                    .map_err(|error| Failure::usage(error).about("--rpc"))
+                    .hint("write http://127.0.0.1:8545, for example")
+            });
+            profile = profile
+                .with_endpoints(endpoints.collect::<Result<_, _>>()?)
                 .map_err(|error| Failure::usage(error).about("--rpc"))
-                .hint("write http://127.0.0.1:8545, for example")?;
-            profile = profile.with_endpoint(endpoint);
+                .hint("the profile says with `agree` how many endpoints have to say the same")?;
         }
         if let Some(text) = &self.global.contract {
             profile = profile.with_contract(Deployment { address: address(text)?, block: 0 });
@@ -75,7 +86,7 @@ impl Context {
         if let Some(rpc) = self.rpc.get() {
             return Ok(rpc);
         }
-        let rpc = Rpc::connect(self.profile()?)?;
+        let rpc = Rpc::connect(self.profile()?, pace()?)?;
         Ok(self.rpc.get_or_init(|| rpc))
     }
 
@@ -107,10 +118,18 @@ impl Context {
         Ok(path)
     }
 
-    /// The transactions of this home's account.
+    /// The transactions of this home's account, with what waits from earlier runs.
     pub(crate) fn outbox(&self) -> Result<Outbox, Failure> {
+        self.outbox_of(self.rpc()?)
+    }
+
+    /// The same on a connection of the caller's.
+    pub(crate) fn outbox_of(&self, rpc: &Rpc) -> Result<Outbox, Failure> {
         let account = Account::new(self.home()?.account()?);
-        Ok(Outbox::new(self.rpc()?, account))
+        // A key that was moved into another's place must not find the other's transactions.
+        let name = format!("outbox-{}-{}.json", rpc.profile().chain_id, account.address());
+        let shelf = FileShelf::new(&self.home()?.path(&name));
+        Ok(Outbox::open(rpc, account, Box::new(shelf)))
     }
 
     /// What an owner's command may touch: any folder, public hosts, and the hosts of these places, since the owner named them.
@@ -201,6 +220,13 @@ fn chain_anchor(profile: Profile) -> ChainAnchor {
         deployments: profile.contract.iter().map(|place| place.address).collect(),
         names,
     }
+}
+
+/// The usual patience with a chain, with pauses that are this run's own.
+pub(crate) fn pace() -> Result<Pace, Failure> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(Failure::machine)?;
+    Ok(Pace::new(u64::from_le_bytes(seed)))
 }
 
 /// An account as people write it: 0x and 40 digits; with mixed case, the checksum of EIP-55 has to fit.

@@ -87,8 +87,9 @@ impl<T> Hint<T> for Result<T, Failure> {
 
 impl From<BadProfile> for Failure {
     fn from(error: BadProfile) -> Self {
-        Self::chained(Culprit::Usage, &error)
-            .with_hint("name a profile with --chain: embedded, bloxberg, or a TOML file")
+        Self::chained(Culprit::Usage, &error).with_hint(
+            "name a profile with --chain: `pox chain profiles` lists them, `pox chain show` prints one",
+        )
     }
 }
 
@@ -119,6 +120,17 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
             "deploy it with `pox contract deploy`, or name where it is with --contract"
         }
         ChainError::NoSuchTask(_) => "is the id right, and --chain and --contract those of the task?",
+        ChainError::RateLimited { .. } => "wait a little, or name another endpoint with --rpc",
+        ChainError::Oversized { .. } => {
+            "name another endpoint with --rpc, or set a smaller log_range in the profile"
+        }
+        ChainError::Disagreement { .. } => {
+            "one of them lags, is on a fork or lies: `pox chain doctor` compares them"
+        }
+        ChainError::TooFewAgree { .. } => {
+            "repeat the command when more endpoints answer; the profile says with `agree` how many have to"
+        }
+        ChainError::Journal(_) => "the home's outbox file must be readable and writable, and whole",
         ChainError::TooDear { .. } => {
             "wait until the chain is cheaper, or raise max_gas_price in the profile"
         }

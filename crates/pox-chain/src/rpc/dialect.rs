@@ -56,6 +56,68 @@ pub(crate) fn not_taken(message: &str) -> Option<NotTaken> {
     }
 }
 
+/// Whether a node declines because it was asked too often. The code that many use for it also stands for answers that would be
+/// too large, so that words decide.
+pub(crate) fn limits_rate(code: i64, message: &str) -> bool {
+    let words = message.to_ascii_lowercase();
+    let says = |any: &[&str]| any.iter().any(|part| words.contains(part));
+    let parts = [
+        "rate limit",
+        "rate-limit",
+        "ratelimit",
+        "too many requests",
+        "request limit",
+        "requests per second",
+        "quota",
+        "throughput",
+        "daily request count",
+        "capacity",
+    ];
+    matches!(code, 429 | -32029) || says(&parts)
+}
+
+/// Whether a node, or what stands before it, failed at answering, which says nothing about the question.
+pub(crate) fn fails_for_now(code: i64, message: &str) -> bool {
+    if not_taken(message).is_some() || unknown_state(message) {
+        return false;
+    }
+    let words = message.to_ascii_lowercase();
+    let parts = [
+        "internal error",
+        "internal server error",
+        "timeout",
+        "timed out",
+        "deadline exceeded",
+        "temporarily",
+        "try again",
+        "upstream",
+        "bad gateway",
+        "unavailable",
+        "overloaded",
+        "connection refused",
+        "node is syncing",
+    ];
+    code == -32603 && words.trim().is_empty() || parts.iter().any(|part| words.contains(part))
+}
+
+/// Whether a node does not take the form in which a block was named.
+pub(crate) fn unknown_form(code: i64, message: &str) -> bool {
+    let words = message.to_ascii_lowercase();
+    code == -32602
+        || [
+            "invalid argument",
+            "invalid params",
+            "invalid type",
+            "cannot unmarshal",
+            "unknown variant",
+            // ganache's
+            "cannot wrap",
+            "expected",
+        ]
+        .iter()
+        .any(|part| words.contains(part))
+}
+
 /// Whether a node's words mean that it has no state of the block that was named: not yet, or not any more.
 pub(crate) fn unknown_state(message: &str) -> bool {
     let words = message.to_ascii_lowercase();
@@ -63,7 +125,7 @@ pub(crate) fn unknown_state(message: &str) -> bool {
         ["header not found", "header for hash not found", "unknown block", "block not found", "outofrange"];
     parts
         .iter()
-        .chain(&["missing trie node", "pruned", "state not available"])
+        .chain(&["missing trie node", "pruned", "pruning", "state not available", "not canonical"])
         .any(|part| words.contains(part))
 }
 
@@ -115,6 +177,34 @@ mod tests {
         assert_eq!(revert_data(3, "execution reverted", None), Some(Bytes::new()));
         assert_eq!(revert_data(-32601, "method not found", None), None);
         assert_eq!(revert_data(-32000, "x", Some(&json!(["0xdeadbeef"]))), None);
+    }
+
+    #[test]
+    fn refusals_that_pass_are_told_from_those_that_last() {
+        for (code, words) in [
+            (-32005, "daily request count exceeded, request rate limited"),
+            (429, "slow down"),
+            (-32000, "Your app has exceeded its requests per second capacity"),
+        ] {
+            assert!(limits_rate(code, words), "{words}");
+        }
+        for (code, words) in [
+            (-32603, "Internal error"),
+            (-32000, "request timed out"),
+            (-32000, "no healthy upstream"),
+            (-32603, ""),
+        ] {
+            assert!(fails_for_now(code, words) && !limits_rate(code, words), "{words}");
+        }
+        for (code, words) in [
+            (-32005, "query returned more than 10000 results"),
+            (-32602, "invalid params"),
+            (-32000, "nonce too low"),
+            (-32000, "header not found"),
+            (-32603, "nonce too low: internal error"),
+        ] {
+            assert!(!limits_rate(code, words) && !fails_for_now(code, words), "{words}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One endpoint: an HTTP exchange, and the answer in it.
 
-use super::dialect::revert_data;
+use super::dialect::{fails_for_now, limits_rate, revert_data};
+use super::health::Health;
 use super::wire::{Envelope, Failure, Quantity};
 use crate::endpoint::Endpoint;
 use crate::error::{ChainError, Revert, plain};
@@ -8,10 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use ureq::Agent;
-use ureq::http::{StatusCode, Uri};
+use ureq::http::{HeaderMap, StatusCode, Uri};
 
 /// Most bytes of an answer. The largest that is asked for are logs, of which a range can be made smaller, and a transaction
 /// with a secret of 72 KiB.
@@ -23,6 +26,9 @@ pub(crate) struct Link {
     uri: Uri,
     /// The URL without what can be a key.
     pub(crate) shown: String,
+    pub(crate) health: Health,
+    /// Methods and forms that it was seen to lack.
+    lacking: Mutex<BTreeSet<&'static str>>,
     /// Whether it was seen to be on the profile's chain.
     checked: AtomicBool,
     next_id: AtomicU64,
@@ -50,9 +56,19 @@ impl Link {
             agent: config.build().new_agent(),
             uri: endpoint.uri().clone(),
             shown: endpoint.to_string(),
+            health: Health::default(),
+            lacking: Mutex::default(),
             checked: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
         }
+    }
+
+    pub(crate) fn lacks(&self, what: &'static str) -> bool {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).contains(what)
+    }
+
+    pub(crate) fn note_lack(&self, what: &'static str) {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).insert(what);
     }
 
     /// Asks, after having asked once for the chain's id.
@@ -93,7 +109,10 @@ impl Link {
         let question = Question { jsonrpc: "2.0", id, method, params };
         let body =
             serde_json::to_vec(&question).map_err(|error| self.malformed(method, &error.to_string()))?;
-        let (status, answer) = self.post(method, &body)?;
+        let (status, headers, answer) = self.post(method, &body)?;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(self.rate_limited(&headers));
+        }
         let envelope = match serde_json::from_slice::<Envelope<'_>>(&answer) {
             Ok(envelope) => envelope,
             Err(_) if !status.is_success() => return Err(self.unreachable(format!("HTTP status {status}"))),
@@ -109,7 +128,7 @@ impl Link {
             return Err(self.malformed(method, "the answer is to another question"));
         }
         if let Some(failure) = envelope.error {
-            return Err(self.failure(method, status, failure));
+            return Err(self.failure(method, status, &headers, failure));
         }
         if !status.is_success() {
             return Err(self.unreachable(format!("HTTP status {status}")));
@@ -118,10 +137,14 @@ impl Link {
         serde_json::from_str(result).map_err(|error| self.malformed(method, &error.to_string()))
     }
 
-    fn post(&self, method: &'static str, body: &[u8]) -> Result<(StatusCode, Vec<u8>), ChainError> {
+    fn post(
+        &self,
+        method: &'static str,
+        body: &[u8],
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), ChainError> {
         let failed = |error: ureq::Error| match error {
             ureq::Error::BodyExceedsLimit(most) => {
-                self.malformed(method, &format!("the answer has more than {most} bytes"))
+                ChainError::Oversized { endpoint: self.shown.clone(), method, most }
             }
             error => self.unreachable(error.to_string()),
         };
@@ -129,12 +152,22 @@ impl Link {
         let mut response = sent.map_err(failed)?;
         let answer =
             response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(failed)?;
-        Ok((response.status(), answer))
+        let (head, _) = response.into_parts();
+        Ok((head.status, head.headers, answer))
     }
 
-    fn failure(&self, method: &'static str, status: StatusCode, failure: Failure) -> ChainError {
+    fn failure(
+        &self,
+        method: &'static str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        failure: Failure,
+    ) -> ChainError {
         let Failure { code, message, data } = failure;
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() && data.is_none() {
+        if limits_rate(code, &message) {
+            return self.rate_limited(headers);
+        }
+        if status.is_server_error() && data.is_none() {
             return self.unreachable(format!("HTTP status {status}: {message}"));
         }
         if matches!(method, "eth_call" | "eth_estimateGas" | "eth_sendRawTransaction")
@@ -142,7 +175,17 @@ impl Link {
         {
             return ChainError::Reverted(Revert::parse(&data, &message));
         }
+        if fails_for_now(code, &message) {
+            return self.unreachable(format!("it fails inside: {message}"));
+        }
         ChainError::Refused { method, code, message: plain(&message) }
+    }
+
+    fn rate_limited(&self, headers: &HeaderMap) -> ChainError {
+        // The other form of this header is a date, by a clock that is not ours.
+        let seconds = headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = seconds.map(Duration::from_secs);
+        ChainError::RateLimited { endpoint: self.shown.clone(), retry_after }
     }
 
     fn unreachable(&self, reason: String) -> ChainError {

@@ -93,7 +93,9 @@ pub(crate) struct RawReceipt {
     pub(crate) block_number: Option<Quantity>,
     pub(crate) gas_used: Option<Quantity>,
     pub(crate) status: Option<Quantity>,
-    pub(crate) effective_gas_price: Option<Quantity>,
+    pub(crate) cumulative_gas_used: Option<Quantity>,
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<Quantity>,
     pub(crate) contract_address: Option<Address>,
     #[serde(default)]
     pub(crate) logs: Option<Vec<RawLog>>,
@@ -108,6 +110,52 @@ pub(crate) struct RawTransaction {
     pub(crate) input: Option<Bytes>,
     pub(crate) data: Option<Bytes>,
     pub(crate) block_hash: Option<B256>,
+}
+
+/// A transaction with everything that it was signed over.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RawBody {
+    pub(crate) hash: B256,
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<Quantity>,
+    pub(crate) chain_id: Option<Quantity>,
+    pub(crate) nonce: Quantity,
+    pub(crate) gas: Quantity,
+    pub(crate) gas_price: Option<Quantity>,
+    pub(crate) max_fee_per_gas: Option<Quantity>,
+    pub(crate) max_priority_fee_per_gas: Option<Quantity>,
+    pub(crate) to: Option<Address>,
+    pub(crate) value: Quantity,
+    pub(crate) input: Option<Bytes>,
+    pub(crate) data: Option<Bytes>,
+    pub(crate) access_list: Option<Vec<RawAccess>>,
+    pub(crate) y_parity: Option<Quantity>,
+    pub(crate) v: Option<Quantity>,
+    pub(crate) r: Quantity,
+    pub(crate) s: Quantity,
+}
+
+/// An entry of an access list.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RawAccess {
+    pub(crate) address: Address,
+    pub(crate) storage_keys: Vec<B256>,
+}
+
+/// A block with its transactions.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RawBodies {
+    pub(crate) hash: B256,
+    pub(crate) transactions: Vec<serde_json::Value>,
+}
+
+/// What `eth_feeHistory` gives of the tips.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RawFees {
+    #[serde(default)]
+    pub(crate) reward: Option<Vec<Vec<Quantity>>>,
 }
 
 /// What `eth_getProof` gives; its fields beside the proofs are not believed.
@@ -140,6 +188,17 @@ pub(crate) struct CallParams<'a> {
     #[serde(skip_serializing_if = "U256::is_zero")]
     pub(crate) value: U256,
     pub(crate) data: &'a Bytes,
+}
+
+impl RawBlock {
+    /// Whether it has Aura's seal.
+    pub(crate) fn is_aura(&self) -> bool {
+        self.step.is_some() && self.signature.is_some()
+            || self
+                .seal_fields
+                .as_ref()
+                .is_some_and(|fields| fields.get(1).is_some_and(|field| field.0.len() == 67))
+    }
 }
 
 impl Quantity {

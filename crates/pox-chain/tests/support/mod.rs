@@ -1,11 +1,12 @@
 //! Chains to test against, and one task's records by hand. The enclave is a plain key.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses another part")]
 
+pub mod proxy;
 pub mod server;
 
 use k256::ecdsa::SigningKey;
 use pox_chain::{
-    Account, Contract, Deployment, Draft, Fees, Outbox, Pace, Patience, Prepared, Profile, Rpc, Transactions,
+    Account, Contract, Deployment, Draft, Fees, Outbox, Pace, Patience, Profile, Rpc, Transactions,
 };
 use pox_core::receipt::{Outcome, Receipt};
 use pox_core::secret::SignedSecret;
@@ -14,7 +15,6 @@ use pox_core::{
     ReportHash, Request, Resources, ResultsCommitment, Salt, TermsRoot, U256, UnixTime,
 };
 use serde_json::{Value, json};
-use std::io;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,12 +25,15 @@ const FUNDED: [u8; 32] = [
 ];
 
 pub const QUICK: Pace =
-    Pace { timeout: Duration::from_secs(5), rounds: 2, first_pause: Duration::from_millis(10) };
+    Pace { rounds: 2, first_pause: Duration::from_millis(10), deadline: Duration::from_secs(20), seed: 1 };
 
 /// A chain that ends with this value.
 pub struct Node {
     pub url: String,
     pub chain_id: u64,
+    /// The node itself, where `url` is that of a proxy.
+    direct: String,
+    _proxy: Option<server::Server>,
     funder: [u8; 32],
     _life: Life,
 }
@@ -51,10 +54,20 @@ impl Drop for Life {
 
 impl Node {
     pub fn embedded() -> Self {
-        let chain = pox_devchain::Chain::open(pox_devchain::Config::default()).unwrap();
+        Self::embedded_with(pox_devchain::Config::default())
+    }
+
+    pub fn embedded_at(hardfork: pox_devchain::Hardfork) -> Self {
+        Self::embedded_with(pox_devchain::Config { hardfork, ..pox_devchain::Config::default() })
+    }
+
+    pub fn embedded_with(config: pox_devchain::Config) -> Self {
+        let chain = pox_devchain::Chain::open(config).unwrap();
         let server = pox_devchain::Server::start(&chain, ([127, 0, 0, 1], 0).into()).unwrap();
         Self {
             url: server.url(),
+            direct: server.url(),
+            _proxy: None,
             chain_id: pox_devchain::EMBEDDED_CHAIN_ID,
             funder: *pox_devchain::AccountKey::faucet().dangerous_to_bytes(),
             _life: Life::Embedded(chain, server),
@@ -86,18 +99,41 @@ impl Node {
         Self::process(command, "--server.port")
     }
 
+    /// hardhat's node from npm, a third dialect.
+    pub fn hardhat() -> Self {
+        let folder = std::env::var("POX_HARDHAT").expect("POX_HARDHAT names tests/hardhat with its packages");
+        let mut command = Command::new("node");
+        command
+            .arg("node_modules/hardhat/internal/cli/bootstrap.js")
+            .args(["node", "--hostname", "127.0.0.1"])
+            .current_dir(folder)
+            .env("HARDHAT_DISABLE_TELEMETRY_PROMPT", "true");
+        Self::process(command, "--port")
+    }
+
     fn process(mut command: Command, port_option: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         command.args([port_option, &port.to_string()]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let node = Self { url, chain_id: 8995, funder: FUNDED, _life: Life::Process(child) };
+        let direct = url.clone();
+        let node =
+            Self { url, direct, _proxy: None, chain_id: 8995, funder: FUNDED, _life: Life::Process(child) };
         let start = Instant::now();
-        while Rpc::connect_at(node.profile(), QUICK).is_err() {
+        while Rpc::connect(node.profile(), QUICK).is_err() {
             assert!(start.elapsed() < Duration::from_secs(60), "the node does not answer");
             std::thread::sleep(Duration::from_millis(100));
         }
         node
+    }
+
+    /// The same node behind a proxy that takes only what OpenEthereum does.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        let proxy = proxy::strict(&self.direct);
+        self.url.clone_from(&proxy.url);
+        self._proxy = Some(proxy);
+        self
     }
 
     /// As for bloxberg: legacy transactions at a fixed price.
@@ -106,11 +142,12 @@ impl Node {
         profile.transactions = Transactions::Legacy;
         profile.fees = Fees::Fixed { gas_price: 2_000_000_000 };
         profile.poll_millis = 20;
+        profile.timeout_millis = 5000;
         profile
     }
 
     pub fn rpc(&self) -> Rpc {
-        Rpc::connect_at(self.profile(), QUICK).unwrap()
+        Rpc::connect(self.profile(), QUICK).unwrap()
     }
 
     /// An outbox whose account was given a coin.
@@ -127,7 +164,7 @@ impl Node {
     pub fn contract(&self, rpc: &Rpc) -> Contract {
         let deployer = self.outbox(rpc, 9);
         let nonce = rpc.nonce(deployer.address()).unwrap();
-        let sent = deployer.send(&Contract::deployment(), &patience(), &mut |_| Ok(())).unwrap();
+        let sent = deployer.send(&Contract::deployment(), &patience()).unwrap();
         let address = deployer.account().creates(nonce);
         assert_eq!(sent.receipt.created, Some(address));
         Contract::open(rpc, Deployment { address, block: sent.receipt.block.number }).unwrap()
@@ -136,8 +173,10 @@ impl Node {
     /// Calls a method of the node's own.
     pub fn control(&self, method: &str, params: Value) -> Value {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let mut answer =
-            ureq::post(&self.url).header("content-type", "application/json").send(body.to_string()).unwrap();
+        let mut answer = ureq::post(&self.direct)
+            .header("content-type", "application/json")
+            .send(body.to_string())
+            .unwrap();
         let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
         assert_eq!(answer["error"], Value::Null, "{method}");
         answer["result"].clone()
@@ -152,12 +191,8 @@ pub fn patience() -> Patience {
     Patience { timeout: Duration::from_secs(20), confirmations: 1, replace_after: None }
 }
 
-pub fn no_journal(_: &Prepared) -> io::Result<()> {
-    Ok(())
-}
-
 pub fn send(outbox: &Outbox, draft: &Draft) -> pox_chain::Sent {
-    outbox.send(draft, &patience(), &mut no_journal).unwrap()
+    outbox.send(draft, &patience()).unwrap()
 }
 
 pub fn wei(amount: u128) -> Amount {

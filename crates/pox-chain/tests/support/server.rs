@@ -13,6 +13,8 @@ use std::time::Duration;
 pub enum Reply {
     Result(Value),
     Error(i64, &'static str, Value),
+    /// An error as it is.
+    Failure(Value),
     /// A whole body, with this HTTP status.
     Body(u16, Vec<u8>),
     /// Says that more bytes follow than do.
@@ -71,6 +73,7 @@ fn serve(mut stream: TcpStream, answer: &Answer, stop: &AtomicBool) -> Option<()
         Reply::Error(code, message, data) => {
             envelope(json!({"error": {"code": code, "message": message, "data": data}}))
         }
+        Reply::Failure(error) => envelope(json!({ "error": error })),
         Reply::Body(status, body) => (status, body),
         Reply::CutShort => {
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"jsonrpc\":";
@@ -84,7 +87,7 @@ fn serve(mut stream: TcpStream, answer: &Answer, stop: &AtomicBool) -> Option<()
         }
     };
     let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nlocation: http://127.0.0.1:1/\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nretry-after: 1\r\nlocation: http://127.0.0.1:1/\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).ok()?;

@@ -274,7 +274,7 @@ impl<'a> Tended<'a> {
     ) -> Result<(), AgentError> {
         let (contract, task) = (self.owns.contract, self.task());
         let mut done = || Ok(contract.task(task)?.is_some_and(|view| view.phase >= to));
-        match self.owns.outbox.ensure(draft, &self.owns.patience, &mut done, &mut |_| Ok(()))? {
+        match self.owns.outbox.ensure(draft, &self.owns.patience, &mut done)? {
             Effect::Sent(sent) => desk.note(task, sent_note(call, &sent)),
             Effect::AlreadyThere => {}
         }
@@ -282,7 +282,7 @@ impl<'a> Tended<'a> {
     }
 
     fn send_once(&self, call: &'static str, draft: &Draft, desk: &mut dyn Desk) -> Result<(), AgentError> {
-        let sent = self.owns.outbox.send(draft, &self.owns.patience, &mut |_| Ok(()))?;
+        let sent = self.owns.outbox.send(draft, &self.owns.patience)?;
         desk.note(self.task(), sent_note(call, &sent));
         Ok(())
     }

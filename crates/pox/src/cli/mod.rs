@@ -42,12 +42,12 @@ pub(crate) struct Global {
     /// Folder with the keys and the journal of tasks
     #[arg(long, global = true, env = "POX_HOME", value_name = "DIR", default_value = "~/.pox")]
     pub(crate) home: String,
-    /// Chain profile: `embedded`, `bloxberg`, or a TOML file
+    /// Chain profile: `embedded`, `bloxberg`, or a file; `pox chain profiles` lists them
     #[arg(long, global = true, env = "POX_CHAIN", value_name = "NAME|FILE", default_value = "embedded")]
     pub(crate) chain: String,
-    /// JSON-RPC endpoint, instead of the profile's
-    #[arg(long, global = true, env = "POX_RPC", value_name = "URL")]
-    pub(crate) rpc: Option<String>,
+    /// JSON-RPC endpoint, instead of the profile's; may be repeated, and several are compared
+    #[arg(long, global = true, env = "POX_RPC", value_name = "URL", value_delimiter = ',')]
+    pub(crate) rpc: Vec<String>,
     /// Contract address, instead of the profile's
     #[arg(long, global = true, env = "POX_CONTRACT", value_name = "ADDRESS")]
     pub(crate) contract: Option<String>,
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Explain and verify evidence of TEEs by itself, and fetch what endorses it
     #[command(subcommand)]
     Evidence(Evidence),
+    /// Show chain profiles, and examine endpoints against them
+    #[command(subcommand)]
+    Chain(Chain),
     /// Deploy and check the contract
     #[command(subcommand)]
     Contract(Contract),

@@ -15,6 +15,9 @@ struct Deployed {
     block: u64,
     transaction: B256,
     gas_used: u64,
+    /// Where people see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -40,8 +43,7 @@ fn deploy(context: &Context) -> Result<(), Failure> {
     let rpc = context.rpc()?;
     context.output.say(format!("deploying on {} as {}", rpc.profile().name, outbox.address()));
     let patience = Patience { timeout: DEPLOYMENT, ..Patience::default() };
-    // A deployment that nobody remembers costs its gas and nothing else, so it needs no journal.
-    let sent = outbox.send(&Contract::deployment(), &patience, &mut |_| Ok(()))?;
+    let sent = outbox.send(&Contract::deployment(), &patience)?;
     let address = outbox.account().creates(sent.prepared.nonce());
     let place = Deployment { address, block: sent.receipt.block.number };
     let contract = Contract::open(rpc, place)?;
@@ -51,12 +53,18 @@ fn deploy(context: &Context) -> Result<(), Failure> {
         block: place.block,
         transaction: sent.receipt.transaction,
         gas_used: sent.receipt.gas_used,
+        page: rpc.profile().explorer.as_ref().map(|explorer| explorer.address(address)),
     };
     context.remember(deployed.chain_id, place)?;
     context.output.result(&deployed, || {
         format!(
-            "contract     {}\nchain        {}\ntransaction  {} in block {}, {} gas",
-            deployed.contract, deployed.chain_id, deployed.transaction, deployed.block, deployed.gas_used
+            "contract     {}\nchain        {}\ntransaction  {} in block {}, {} gas\n{}",
+            deployed.contract,
+            deployed.chain_id,
+            deployed.transaction,
+            deployed.block,
+            deployed.gas_used,
+            deployed.page.as_deref().unwrap_or_default()
         )
     })?;
     context.output.say(format!("this home remembers it; others name it with --contract {address}"));

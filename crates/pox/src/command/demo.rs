@@ -90,7 +90,7 @@ impl Stage {
             let mut home = Context::new(Global {
                 home: folder.join(name).display().to_string(),
                 chain: "embedded".into(),
-                rpc: Some(server.url()),
+                rpc: vec![server.url()],
                 contract: None,
                 json: true,
                 quiet: context.global.quiet,

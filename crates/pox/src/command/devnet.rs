@@ -2,10 +2,10 @@
 
 use super::fund::faucet;
 use crate::cli::{Devnet, Hardfork};
-use crate::context::Context;
+use crate::context::{Context, pace};
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::locate;
-use pox_chain::{ARTIFACT, Contract, Deployment, Draft, Fees, Outbox, Profile, Rpc, Transactions};
+use pox_chain::{ARTIFACT, Contract, Deployment, Draft, Outbox, Profile, Rpc, Transactions};
 use pox_core::{Address, U256};
 use pox_devchain::{ANNOUNCER_ADDRESS, AccountKey, Chain, Config, FAUCET_ADDRESS, Mining, Server};
 use serde::Serialize;
@@ -76,7 +76,7 @@ pub(crate) fn deploy(chain: &Chain) -> Result<Address, Failure> {
     let server = Server::start(chain, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let account = faucet()?;
     let place = Deployment { address: account.creates(0), block: 0 };
-    let rpc = Rpc::connect(profile(&server.url(), chain.chain_id())?)?;
+    let rpc = Rpc::connect(profile(&server.url(), chain.chain_id())?, pace()?)?;
     if rpc.code(place.address)? == ARTIFACT.runtime {
         return Ok(place.address);
     }
@@ -107,7 +107,7 @@ fn announce(chain: &Chain, count: u32) -> Result<(), Failure> {
     let mut input = [number(32), number(set.len())].concat();
     set.iter().for_each(|authority| input.extend(authority.into_word()));
     let server = Server::start(chain, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    let rpc = Rpc::connect(profile(&server.url(), chain.chain_id())?)?;
+    let rpc = Rpc::connect(profile(&server.url(), chain.chain_id())?, pace()?)?;
     let draft = Draft { to: Some(ANNOUNCER_ADDRESS), value: U256::ZERO, input: input.into() };
     let announcement = Outbox::new(&rpc, faucet()?).prepare(&draft)?;
     chain.submit(announcement.raw()).map_err(|error| Failure::chained(Culprit::Machine, &error))?;
@@ -124,7 +124,7 @@ fn announce(chain: &Chain, count: u32) -> Result<(), Failure> {
 fn profile(url: &str, chain_id: u64) -> Result<Profile, Failure> {
     let endpoint = url.parse().map_err(Failure::machine)?;
     let generic = Profile::generic(chain_id, endpoint);
-    Ok(Profile { transactions: Transactions::Detect, fees: Fees::Node { percent: 125 }, ..generic })
+    Ok(Profile { transactions: Transactions::Detect, ..generic })
 }
 
 fn data_dir(text: &str) -> Result<PathBuf, Failure> {

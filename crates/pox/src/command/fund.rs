@@ -44,13 +44,11 @@ pub(super) fn send(rpc: &Rpc, address: Address, wei: u128) -> Result<Funded, Fai
     let draft = Draft { to: Some(address), value: U256::from(wei), input: Bytes::new() };
     // The faucet's key is public: when another program uses the nonce first, this begins anew.
     let effect =
-        faucet.ensure(&draft, &Patience::default(), &mut || Ok(false), &mut |_| Ok(())).map_err(|error| {
-            match error {
-                ChainError::InsufficientFunds(_) => {
-                    Failure::usage("the faucet has not so many coins").with_hint("ask for less with --wei")
-                }
-                other => other.into(),
+        faucet.ensure(&draft, &Patience::default(), &mut || Ok(false)).map_err(|error| match error {
+            ChainError::InsufficientFunds(_) => {
+                Failure::usage("the faucet has not so many coins").with_hint("ask for less with --wei")
             }
+            other => other.into(),
         })?;
     let Effect::Sent(sent) = effect else {
         return Err(Failure::machine("the faucet sent nothing"));

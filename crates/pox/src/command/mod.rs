@@ -1,6 +1,7 @@
 //! The commands, one file each. A command opens what it needs, does one thing, and says what came of it.
 
 mod agent;
+mod chain;
 mod completions;
 mod contract;
 mod demo;
@@ -42,6 +43,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Completions(args) => completions::run(&args)?,
         Command::Reference => reference::run()?,
         Command::Evidence(args) => return evidence::run(context, &args),
+        Command::Chain(args) => return chain::run(context, &args),
         Command::Verify(args) => return verify::run(context, &args),
         of_a_task => return task::run(context, of_a_task),
     }

@@ -211,6 +211,7 @@ pub(crate) fn tell(output: &Output, task: Option<TaskId>, note: &Note) {
         Note::Ready(enclave) => format!("enclave {enclave} has its keys"),
         Note::Stage(stage) => stage_name(*stage).into(),
         Note::Done(ending) => format!("done: {}", ending_name(*ending)),
+        Note::Waiting(text) => format!("outbox: {text}"),
         Note::Trouble(text) => format!("trouble: {text}"),
     };
     output.say(format!("{about}{text}"));

@@ -8,7 +8,7 @@ use crate::home::Overwrite;
 use crate::owner::{self, Owner, task_id};
 use crate::quantity::Seconds;
 use crate::task_file::TaskFile;
-use pox_chain::{Carried, Draft, Effect, Patience, Sent, TaskHistory};
+use pox_chain::{Carried, Contract, Draft, Effect, Patience, Sent, TaskHistory};
 use pox_core::history::At;
 use pox_core::refusal::Phase;
 use pox_core::{Address, Event, TaskId, UnixTime};
@@ -53,10 +53,13 @@ struct Transaction {
     block: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gas: Option<u64>,
+    /// Where people see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
 }
 
 impl Transaction {
-    fn of(task: TaskId, call: &'static str, effect: &Effect) -> Self {
+    fn of(owner: &Owner, task: TaskId, call: &'static str, effect: &Effect) -> Self {
         let sent: Option<&Sent> = match effect {
             Effect::Sent(sent) => Some(sent),
             Effect::AlreadyThere => None,
@@ -67,17 +70,24 @@ impl Transaction {
             transaction: sent.map(|sent| sent.receipt.transaction),
             block: sent.map(|sent| sent.receipt.block.number),
             gas: sent.map(|sent| sent.receipt.gas_used),
+            page: sent.and_then(|sent| page_of(owner.contract(), sent.receipt.transaction)),
         }
     }
 
     fn text(&self) -> String {
         match (self.transaction, self.block, self.gas) {
             (Some(hash), Some(block), Some(gas)) => {
-                format!("task {}\n{} {hash} in block {block}, {gas} gas", self.task, self.call)
+                let page = self.page.as_ref().map_or_else(String::new, |page| format!("\n{page}"));
+                format!("task {}\n{} {hash} in block {block}, {gas} gas{page}", self.task, self.call)
             }
             _ => format!("task {}\n{}: done before", self.task, self.call),
         }
     }
+}
+
+/// A transaction's page in the chain's explorer, if its profile names one.
+fn page_of(contract: &Contract, transaction: pox_core::B256) -> Option<String> {
+    Some(contract.rpc().profile().explorer.as_ref()?.transaction(transaction))
 }
 
 /// Makes a request of a task file, and keeps what the owner needs before anything is sent.
@@ -109,7 +119,7 @@ fn request(context: &Context, args: &Request) -> Result<(), Failure> {
     let owner = Owner::open(context, &[])?;
     let draft = owner.contract().request(&kept.request()?);
     let sent = send(&owner, &draft, task, |phase| phase >= Phase::Requested)?;
-    let result = Transaction::of(task, "request", &sent);
+    let result = Transaction::of(&owner, task, "request", &sent);
     context.output.result(&result, || result.text())?;
     context.output.say(format!("next: `pox approve {task} --wait 10m` once a processor has matched it"));
     Ok(())
@@ -123,7 +133,7 @@ fn send(
 ) -> Result<Effect, Failure> {
     let contract = owner.contract();
     let mut done = || Ok(contract.task(task)?.is_some_and(|view| is_done(view.phase)));
-    Ok(owner.outbox().ensure(draft, &Patience::default(), &mut done, &mut |_| Ok(()))?)
+    Ok(owner.outbox().ensure(draft, &Patience::default(), &mut done)?)
 }
 
 fn offers(context: &Context, args: &Offers) -> Result<(), Failure> {
@@ -203,7 +213,7 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
     let secret = release(&kept, &checked, owns.identity, owns.account, owns.access)?;
     let draft = owner.contract().approve(task, found.enclave, secret.into());
     let sent = send(&owner, &draft, task, |phase| phase >= Phase::Approved)?;
-    let result = Transaction::of(task, "approve", &sent);
+    let result = Transaction::of(&owner, task, "approve", &sent);
     context.output.result(&result, || result.text())?;
     context.output.say(format!("next: `pox status {task} --wait 1h`, then `pox open {task} --to results`"));
     Ok(())
@@ -246,8 +256,8 @@ fn reject(context: &Context, args: &Reject) -> Result<(), Failure> {
     let owner = Owner::open(context, &[])?;
     let request = owner.contract().history(task)?.request;
     let draft = owner.contract().reject(&request, args.reason);
-    let sent = owner.outbox().send(&draft, &Patience::default(), &mut |_| Ok(()))?;
-    let result = Transaction::of(task, "reject", &Effect::Sent(Box::new(sent)));
+    let sent = owner.outbox().send(&draft, &Patience::default())?;
+    let result = Transaction::of(&owner, task, "reject", &Effect::Sent(Box::new(sent)));
     context.output.result(&result, || result.text())
 }
 
@@ -260,7 +270,7 @@ fn end(context: &Context, args: &TaskArg, call: &'static str, to: Phase) -> Resu
         _ => contract.expire(&contract.history(task)?.request),
     };
     let sent = send(&owner, &draft, task, |phase| phase == to)?;
-    let result = Transaction::of(task, call, &sent);
+    let result = Transaction::of(&owner, task, call, &sent);
     context.output.result(&result, || result.text())?;
     context.output.say("next: `pox withdraw` pays your credit out");
     Ok(())
@@ -273,7 +283,7 @@ fn withdraw(context: &Context) -> Result<(), Failure> {
     if credit.is_zero() {
         return Err(Failure::usage("this account has no credit in the contract"));
     }
-    let sent = owner.outbox().send(&contract.withdraw(), &Patience::default(), &mut |_| Ok(()))?;
+    let sent = owner.outbox().send(&contract.withdraw(), &Patience::default())?;
     let receipt = &sent.receipt;
     let result = serde_json::json!({
         "wei": credit.to_string(), "transaction": receipt.transaction, "block": receipt.block.number, "gas": receipt.gas_used,
@@ -296,16 +306,31 @@ struct StandingStep {
     block: u64,
     time: u64,
     transaction: pox_core::B256,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
+}
+
+/// Sends on what waits, and says what for. A home without an account has sent nothing.
+fn tend_outbox(context: &Context) -> Result<(), Failure> {
+    if context.home()?.account().is_err() {
+        return Ok(());
+    }
+    for one in context.outbox()?.tend()? {
+        context.output.say(format!("outbox: {}", super::chain::described_wait(&one)));
+    }
+    Ok(())
 }
 
 fn status(context: &Context, args: &Status) -> Result<(), Failure> {
+    tend_outbox(context)?;
     let Some(text) = &args.task else { return all(context) };
     let task = task_id(text)?;
     if args.wait.is_some() {
         let owner = Owner::open(context, &[])?;
         wait_for(context, &owner, task, args.wait.as_deref(), |phase| phase >= Phase::Proven)?;
     }
-    let history = context.contract()?.history(task)?;
+    let contract = context.contract()?;
+    let history = contract.history(task)?;
     let phase = history.view.phase;
     let match_by = (phase == Phase::Requested).then_some(history.request.match_by);
     let standing = Standing {
@@ -320,6 +345,7 @@ fn status(context: &Context, args: &Status) -> Result<(), Failure> {
                 block: step.place.block.number,
                 time: step.place.time.0,
                 transaction: step.place.transaction,
+                page: page_of(&contract, step.place.transaction),
             })
             .collect(),
     };
@@ -331,6 +357,9 @@ fn status(context: &Context, args: &Status) -> Result<(), Failure> {
         for step in &standing.steps {
             let (name, time) = (step.step, crate::page::utc(UnixTime(step.time)));
             text = format!("{text}\n  {name:<8} {time}  block {:<8} {}", step.block, step.transaction);
+            if let Some(page) = &step.page {
+                text = format!("{text}\n           {page}");
+            }
         }
         text
     })

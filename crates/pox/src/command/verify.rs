@@ -83,7 +83,7 @@ fn blocks_on_chain(context: &Context, facts: &Facts) -> Result<Vec<TrustedBlock>
     }
     let rpc = context.rpc()?;
     let head = rpc.head()?.at.number;
-    let newest = profile.finality.newest_final(head);
+    let newest = rpc.newest_final()?;
     let trusted = |number: &u64| -> Result<TrustedBlock, Failure> {
         let is_final = newest.is_some_and(|newest| newest >= *number);
         let block = if is_final { rpc.block(*number)? } else { None };

@@ -1,5 +1,9 @@
 //! What is to be known about a chain before talking to it. Nothing about any chain is a constant elsewhere.
 
+mod rules;
+
+pub use rules::{Checks, Explorer, Fees, FinalTag, Finality, Hardfork, Transactions};
+
 use crate::authorities::Authorities;
 use crate::endpoint::{Endpoint, MAX_URL_BYTES};
 use alloy_primitives::{Address, B256};
@@ -19,8 +23,11 @@ pub(crate) const MAX_LOG_RANGE: u32 = 1_000_000;
 /// Most blocks that a profile may wait for.
 pub(crate) const MAX_DEPTH: u64 = 100_000;
 
-const BLOXBERG: &str = include_str!("../profiles/bloxberg.toml");
-const EMBEDDED: &str = include_str!("../profiles/embedded.toml");
+const BLOXBERG: &str = include_str!("../../profiles/bloxberg.toml");
+const EMBEDDED: &str = include_str!("../../profiles/embedded.toml");
+const GENERIC_POA: &str = include_str!("../../profiles/generic-poa.toml");
+const ETHEREUM_LIKE: &str = include_str!("../../profiles/ethereum-like.toml");
+const ARBITRUM_LIKE: &str = include_str!("../../profiles/arbitrum-like.toml");
 
 /// A chain, as clients have to treat it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +37,20 @@ pub struct Profile {
     pub name: String,
     /// EIP-155 chain id; an endpoint with another one is refused.
     pub chain_id: u64,
+    /// Hash of its first block, where other chains share its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<B256>,
+    /// The rules that its EVM is at, as far as is known; `pox chain doctor` compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardfork: Option<Hardfork>,
     /// Where its nodes answer, in the order in which they are tried.
     pub endpoints: Vec<Endpoint>,
+    /// How many of them have to give the same answer where it matters; more than half of those that answer, always.
+    #[serde(default = "one")]
+    pub agree: u8,
+    /// Whether what nodes tell is checked against the hashes of blocks.
+    #[serde(default)]
+    pub checks: Checks,
     /// The contract on this chain, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<Deployment>,
@@ -48,6 +67,9 @@ pub struct Profile {
     pub log_range: u32,
     /// Milliseconds between two looks at something that is waited for.
     pub poll_millis: u32,
+    /// Most milliseconds that one exchange with a node may take.
+    #[serde(default = "timeout_by_default")]
+    pub timeout_millis: u32,
     /// Pages for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explorer: Option<Explorer>,
@@ -65,62 +87,6 @@ pub struct Deployment {
     /// A block not after its deployment; zero if unknown, at the price of longer searches.
     #[serde(default)]
     pub block: u64,
-}
-
-/// Which transactions a chain takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transactions {
-    /// Type 0 only, as before the Berlin level.
-    Legacy,
-    /// Type 2, as from the London level on.
-    Dynamic,
-    /// Type 2 if the latest block has a base fee, else type 0.
-    Detect,
-}
-
-/// What a transaction pays for gas; all prices in wei.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Fees {
-    /// Always the same price.
-    Fixed {
-        /// Wei per gas.
-        gas_price: u64,
-    },
-    /// What the node proposes, times a factor.
-    Node {
-        /// The factor, in percent.
-        percent: u32,
-    },
-    /// Base fee with room to double, and this tip.
-    Tip {
-        /// Wei per gas on top of the base fee.
-        tip: u64,
-    },
-}
-
-/// When a block counts as final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Finality {
-    /// Once so many blocks stand on it, itself included.
-    Depth {
-        /// How many.
-        blocks: u64,
-    },
-}
-
-/// Patterns of an explorer's pages, `{}` standing for the hash, address or number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Explorer {
-    /// A transaction's page.
-    pub transaction: String,
-    /// An account's page.
-    pub address: String,
-    /// A block's page.
-    pub block: String,
 }
 
 /// A profile is not one.
@@ -151,30 +117,46 @@ pub enum BadProfile {
 impl Profile {
     /// A profile that comes with this program: `embedded` or `bloxberg`.
     pub fn builtin(name: &str) -> Option<Self> {
-        let text = match name {
-            "embedded" => EMBEDDED,
-            "bloxberg" => BLOXBERG,
-            _ => return None,
-        };
+        let text = Self::file(name).filter(|_| Self::BUILTIN.contains(&name))?;
         Some(Self::from_toml(text).expect("a test parses every profile that is built in"))
     }
 
     /// Names of the built-in profiles.
     pub const BUILTIN: [&str; 2] = ["embedded", "bloxberg"];
 
+    /// Names of the built-in templates: files that need a chain's name, id and endpoints to be profiles.
+    pub const TEMPLATES: [&str; 3] = ["generic-poa", "ethereum-like", "arbitrum-like"];
+
+    /// The file of a built-in profile or template, with its comments.
+    pub fn file(name: &str) -> Option<&'static str> {
+        Some(match name {
+            "embedded" => EMBEDDED,
+            "bloxberg" => BLOXBERG,
+            "generic-poa" => GENERIC_POA,
+            "ethereum-like" => ETHEREUM_LIKE,
+            "arbitrum-like" => ARBITRUM_LIKE,
+            _ => return None,
+        })
+    }
+
     /// A profile for any EVM chain: the transaction type is detected, the node's gas price taken with a quarter on top.
     pub fn generic(chain_id: u64, endpoint: Endpoint) -> Self {
         Self {
             name: "generic".into(),
             chain_id,
+            genesis: None,
+            hardfork: None,
             endpoints: vec![endpoint],
+            agree: one(),
+            checks: Checks::Hashes,
             contract: None,
             transactions: Transactions::Detect,
-            fees: Fees::Node { percent: 125 },
+            fees: Fees::Node { percent: 125, min: 0, max: None },
             max_gas_price: most_by_default(),
             finality: Finality::Depth { blocks: 12 },
             log_range: 2000,
             poll_millis: 1000,
+            timeout_millis: timeout_by_default(),
             explorer: None,
             authorities: None,
         }
@@ -212,11 +194,13 @@ impl Profile {
         serde_json::from_str::<Self>(text)?.checked()
     }
 
-    /// The same chain through one other endpoint.
-    #[must_use]
-    pub fn with_endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.endpoints = vec![endpoint];
-        self
+    /// The same chain through other endpoints.
+    ///
+    /// # Errors
+    /// Too many, too few, or fewer than have to agree.
+    pub fn with_endpoints(mut self, endpoints: Vec<Endpoint>) -> Result<Self, BadProfile> {
+        self.endpoints = endpoints;
+        self.checked()
     }
 
     /// The same chain with the contract at another place.
@@ -229,24 +213,40 @@ impl Profile {
     fn checked(self) -> Result<Self, BadProfile> {
         let name_fits = (1..=64).contains(&self.name.len())
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let most = self.max_gas_price;
         let fees_fit = match self.fees {
-            Fees::Fixed { gas_price: price } | Fees::Tip { tip: price } => price <= self.max_gas_price,
-            Fees::Node { percent } => (1..=1000).contains(&percent),
+            Fees::Zero => true,
+            Fees::Fixed { gas_price: price } | Fees::Tip { tip: price } => price <= most,
+            Fees::Node { percent, min, max } => {
+                (1..=1000).contains(&percent) && min <= max.unwrap_or(most) && max.unwrap_or(most) <= most
+            }
+            Fees::History { blocks, percentile, min_tip } => {
+                (1..=1024).contains(&blocks) && percentile <= 100 && min_tip <= most
+            }
         };
-        let Finality::Depth { blocks } = self.finality;
+        let blocks = self.finality.confirmations();
         let patterns_fit = self.explorer.iter().all(|explorer| {
             [&explorer.transaction, &explorer.address, &explorer.block]
                 .iter()
                 .all(|pattern| pattern.len() <= MAX_URL_BYTES && pattern.matches("{}").count() == 1)
         });
-        let dynamic_fits =
-            !matches!((self.transactions, self.fees), (Transactions::Legacy, Fees::Tip { .. }));
+        let fees_need_base = matches!(self.fees, Fees::Tip { .. } | Fees::History { .. });
+        let dynamic_fits = self.transactions != Transactions::Legacy || !fees_need_base;
         let rules = [
             (name_fits, "name", "1 to 64 letters, digits, dots, hyphens or underscores"),
             (self.chain_id != 0, "chain_id", "not zero"),
             ((1..=MAX_ENDPOINTS).contains(&self.endpoints.len()), "endpoints", "1 to 16"),
-            (fees_fit, "fees", "a factor of 1 to 1000 percent, a price not above max_gas_price"),
-            (dynamic_fits, "fees.rule", "a tip needs transactions other than legacy"),
+            (
+                (1..=self.endpoints.len()).contains(&usize::from(self.agree)),
+                "agree",
+                "at least 1, and no more than there are endpoints",
+            ),
+            (
+                fees_fit,
+                "fees",
+                "1 to 1000 percent, 1 to 1024 blocks, a percentile up to 100, min <= max <= max_gas_price",
+            ),
+            (dynamic_fits, "fees.rule", "`tip` and `history` need transactions other than legacy"),
             ((1..=MAX_DEPTH).contains(&blocks), "finality.blocks", "1 to 100000"),
             ((1..=MAX_LOG_RANGE).contains(&self.log_range), "log_range", "1 to 1000000"),
             ((1..=3_600_000).contains(&self.poll_millis), "poll_millis", "1 to 3600000"),
@@ -255,6 +255,7 @@ impl Profile {
                 "authorities",
                 "1 to 64 sets of 1 to 1024 different accounts, in the order of their blocks, each with day and source",
             ),
+            ((100..=600_000).contains(&self.timeout_millis), "timeout_millis", "100 to 600000"),
             (patterns_fit, "explorer", "patterns with one {} and at most 2048 bytes"),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {
@@ -264,35 +265,13 @@ impl Profile {
     }
 }
 
-impl Finality {
-    /// The newest final block under a chain whose newest block is `head`, if any is.
-    pub fn newest_final(self, head: u64) -> Option<u64> {
-        let Self::Depth { blocks } = self;
-        (head + 1).checked_sub(blocks)
-    }
-
-    /// How many blocks, its own included, have to stand on a block.
-    pub fn confirmations(self) -> u64 {
-        let Self::Depth { blocks } = self;
-        blocks
-    }
+fn one() -> u8 {
+    1
 }
 
-impl Explorer {
-    /// The page of a transaction.
-    pub fn transaction(&self, hash: B256) -> String {
-        self.transaction.replace("{}", &hash.to_string())
-    }
-
-    /// The page of an account.
-    pub fn address(&self, address: Address) -> String {
-        self.address.replace("{}", &address.to_string())
-    }
-
-    /// The page of a block.
-    pub fn block(&self, number: u64) -> String {
-        self.block.replace("{}", &number.to_string())
-    }
+/// As long as the public endpoint of bloxberg has been seen to need, twice.
+fn timeout_by_default() -> u32 {
+    20_000
 }
 
 /// 1,000 gwei: above what public chains have ever asked for long, and 0.3 coins for a task's five transactions.
@@ -322,6 +301,20 @@ mod tests {
     }
 
     #[test]
+    fn templates_lack_a_chain_and_nothing_else() {
+        for name in Profile::TEMPLATES {
+            assert_eq!(Profile::builtin(name), None);
+            let text = Profile::file(name).unwrap();
+            let error = Profile::from_toml(text).unwrap_err();
+            assert!(matches!(error, BadProfile::Bounds { field: "chain_id", .. }), "{name}: {error}");
+            let filled = text
+                .replace("chain_id = 0", "chain_id = 7")
+                .replace("endpoints = []", "endpoints = [\"http://node.example\"]");
+            Profile::from_toml(&filled).unwrap();
+        }
+    }
+
+    #[test]
     fn a_generic_profile_is_within_the_bounds() {
         let profile = Profile::generic(1, "http://localhost:1".parse().unwrap());
         assert_eq!(profile.clone().checked().unwrap(), profile);
@@ -344,16 +337,20 @@ mod tests {
         assert_eq!(refused("log_range = 9000", "log_range = 9000\nextra = 1"), "toml");
         assert_eq!(refused("gas_price = 1000000", "gas_price = 1000000\ntip = 1"), "toml");
         assert_eq!(refused("blocks = 30", "blocks = 0"), "finality.blocks");
+        assert_eq!(refused("log_range = 9000", "log_range = 9000\nagree = 2"), "agree");
+        assert_eq!(refused("log_range = 9000", "log_range = 9000\ntimeout_millis = 1"), "timeout_millis");
+        assert_eq!(refused("log_range = 9000", "log_range = 9000\nhardfork = \"rome\""), "toml");
+        assert_eq!(
+            refused(
+                "rule = \"fixed\"\ngas_price = 1000000",
+                "rule = \"node\"\npercent = 100\nmin = 2\nmax = 1"
+            ),
+            "fees"
+        );
         assert_eq!(refused("/tx/{}", "/tx/"), "explorer");
         assert_eq!(refused("as_of = \"2024-04-25\"", "as_of = \"yesterday\""), "authorities");
         assert_eq!(refused("rule = \"fixed\"\ngas_price = 1000000", "rule = \"tip\"\ntip = 1"), "fees.rule");
         let large = " ".repeat(MAX_PROFILE_BYTES + 1);
         assert!(matches!(Profile::from_toml(&large), Err(BadProfile::TooLarge)));
-    }
-
-    #[test]
-    fn finality_counts_the_block_itself() {
-        let finality = Finality::Depth { blocks: 3 };
-        assert_eq!([0, 1, 2, 3].map(|head| finality.newest_final(head)), [None, None, Some(0), Some(1)]);
     }
 }

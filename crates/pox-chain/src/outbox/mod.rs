@@ -1,13 +1,25 @@
 //! Sends an account's transactions: once in effect, whatever gets lost, repeated or restarted.
+//!
+//! Each is written to the journal before any node hears of it, and stays there until the chain has it for good. Whoever comes
+//! after a crash sends the same bytes again, which take effect once, since a nonce is used once.
+
+mod journal;
+mod shelf;
+mod tend;
+
+pub use shelf::{Edit, FileShelf, Shelf};
+pub use tend::{Waiting, WaitsFor};
 
 use crate::account::Account;
 use crate::error::{ChainError, Revert, plain};
 use crate::fees::{affordable, current_price};
-use crate::nonces::Nonces;
 use crate::prepared::{Draft, Prepared};
-use crate::rpc::{CallParams, NotTaken, Receipt, Rpc, Succeeded};
-use alloy_primitives::Address;
-use std::io;
+use crate::receipts::Established;
+use crate::rpc::{BlockAt, CallParams, NotTaken, Receipt, Rpc, Succeeded};
+use alloy_primitives::{Address, B256};
+use journal::{Journal, Used};
+use shelf::MemoryShelf;
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,12 +32,14 @@ const LOOKS: u32 = 5;
 /// How often to begin anew when another transaction takes the nonce: several programs can share an account by mistake.
 const MAX_STARTS: u32 = 5;
 
-/// The transactions of one account on one chain. One outbox per account: it hands out the nonces.
+/// The transactions of one account on one chain. Several can share an account if they share its journal: it hands out the nonces.
 #[derive(Debug)]
 pub struct Outbox {
     rpc: Rpc,
     account: Account,
-    nonces: Nonces,
+    journal: Journal,
+    /// The transaction and block whose receipt was checked last.
+    checked: Mutex<Option<(B256, B256)>>,
 }
 
 /// How long to wait, and for what.
@@ -81,9 +95,16 @@ impl Default for Patience {
 }
 
 impl Outbox {
-    /// An outbox of this account. Nonces of earlier transactions that can still be sent come back with [`Self::adopt`].
+    /// An outbox whose journal ends with this program: for accounts of which nothing has to survive.
     pub fn new(rpc: &Rpc, account: Account) -> Self {
-        Self { rpc: rpc.clone(), account, nonces: Nonces::default() }
+        Self::open(rpc, account, Box::<MemoryShelf>::default())
+    }
+
+    /// An outbox with its journal on a shelf. What is on it from before goes on with [`Self::tend`], or when the same is to be
+    /// brought about again.
+    pub fn open(rpc: &Rpc, account: Account, shelf: Box<dyn Shelf>) -> Self {
+        let journal = Journal::new(shelf, rpc.profile().chain_id);
+        Self { rpc: rpc.clone(), account, journal, checked: Mutex::default() }
     }
 
     /// The account.
@@ -96,11 +117,11 @@ impl Outbox {
         self.account.address()
     }
 
-    /// Signs a transaction without sending it, and holds its nonce until it has ended or is forgotten. Journal it before
-    /// [`Self::broadcast`], and a restart can't send twice.
+    /// Signs a transaction without sending it, and writes it to the journal, which holds its nonce from now on: whether or not
+    /// it is broadcast here, whoever tends the outbox sends it.
     ///
     /// # Errors
-    /// The call would be reverted, is too dear, or the chain can't be asked.
+    /// The call would be reverted, is too dear, the chain can't be asked, or the journal fails; then nothing was written.
     pub fn prepare(&self, draft: &Draft) -> Result<Prepared, ChainError> {
         let from = self.address();
         let call = CallParams { from: Some(from), to: draft.to, value: draft.value, data: &draft.input };
@@ -112,27 +133,20 @@ impl Outbox {
         }
         let price = current_price(&self.rpc)?;
         let waiting = self.rpc.pending_nonce(from)?;
-        let nonce = self.nonces.take(waiting).ok_or(ChainError::BadPrepared("no nonce is left"))?;
         let chain_id = self.rpc.profile().chain_id;
-        Prepared::sign(&self.account, chain_id, nonce, gas, price, draft.clone())
-            .inspect_err(|_| self.nonces.put_back(nonce))
+        self.journal
+            .enter(waiting, |nonce| Prepared::sign(&self.account, chain_id, nonce, gas, price, draft.clone()))
     }
 
-    /// Takes a transaction from the journal back, so that its nonce is not given to another.
+    /// Takes a transaction of this account into the journal that was signed by another outbox.
     ///
     /// # Errors
-    /// Another account signed it.
+    /// Another account signed it, or the journal fails.
     pub fn adopt(&self, prepared: &Prepared) -> Result<(), ChainError> {
         if prepared.from() != self.address() {
             return Err(ChainError::BadPrepared("signed by another account"));
         }
-        self.nonces.hold(prepared.nonce());
-        Ok(())
-    }
-
-    /// Gives the nonce of a transaction that was never broadcast, or has ended, free.
-    pub fn forget(&self, prepared: &Prepared) {
-        self.nonces.put_back(prepared.nonce());
+        self.journal.add(prepared)
     }
 
     /// Hands the transaction to the chain. Doing it again is harmless.
@@ -148,10 +162,10 @@ impl Outbox {
         }
     }
 
-    /// Where a prepared transaction stands now. A receipt counts only if its block is in the chain.
+    /// Where a prepared transaction stands now. A receipt counts only if its block is in the chain and commits to it.
     ///
     /// # Errors
-    /// The chain can't be asked.
+    /// The chain can't be asked, or its answers contradict each other.
     pub fn standing(&self, prepared: &Prepared) -> Result<Standing, ChainError> {
         let Some(receipt) = self.rpc.receipt(prepared.hash())? else {
             let known = self.rpc.transaction(prepared.hash())?.is_some();
@@ -159,6 +173,14 @@ impl Outbox {
         };
         match self.rpc.block(receipt.block.number)? {
             Some(block) if block.at == receipt.block => {
+                let this = (prepared.hash(), block.at.hash);
+                let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+                if *checked != Some(this)
+                    && self.rpc.check_receipt(prepared, &receipt, &block)? != Established::Nothing
+                {
+                    *checked = Some(this);
+                }
+                drop(checked);
                 let head = self.rpc.head()?.at.number;
                 let confirmations = head.saturating_sub(receipt.block.number).saturating_add(1);
                 Ok(Standing::Mined { receipt: Box::new(receipt), confirmations })
@@ -168,90 +190,29 @@ impl Outbox {
     }
 
     /// Waits until the transaction is in the chain; sends it again when it gets lost, and a dearer one when it waits too long.
-    ///
-    /// `journal` gets each replacement before it is broadcast.
+    /// It stays in the journal until it is final, so that a later reorganisation loses nothing.
     ///
     /// # Errors
     /// It was reverted, superseded, can't be paid, or is not there in time; then it can still come.
-    pub fn wait(
-        &self,
-        prepared: Prepared,
-        patience: &Patience,
-        journal: &mut dyn FnMut(&Prepared) -> io::Result<()>,
-    ) -> Result<Sent, ChainError> {
-        let nonce = prepared.nonce();
-        let ended = self.wait_on(prepared, patience, journal);
-        if let Err(error) = &ended
-            && !error.is_transient()
-        {
-            // It was declined for good, so the next transaction can have its nonce.
-            self.nonces.put_back(nonce);
-        }
-        ended
+    pub fn wait(&self, prepared: Prepared, patience: &Patience) -> Result<Sent, ChainError> {
+        self.adopt(&prepared)?;
+        self.wait_on(vec![prepared], patience, Heard::Perhaps)
     }
 
-    fn wait_on(
-        &self,
-        prepared: Prepared,
-        patience: &Patience,
-        journal: &mut dyn FnMut(&Prepared) -> io::Result<()>,
-    ) -> Result<Sent, ChainError> {
-        let deadline = Instant::now() + patience.timeout;
-        let mut attempts = vec![prepared];
-        let mut latest_at = Instant::now();
-        let mut lost = None;
-        loop {
-            let too_long = patience.replace_after.is_some_and(|after| latest_at.elapsed() >= after);
-            let next = match self.look(&attempts, patience.confirmations) {
-                Ok(Look::There(sent)) => return self.ended(*sent),
-                Ok(Look::Waits) if too_long => Ok(Next::Replace),
-                Ok(Look::Mined | Look::Waits) => Ok(Next::Rest),
-                Ok(Look::Nowhere) => self.push(&attempts),
-                Err(error) => Err(error),
-            };
-            match next {
-                Ok(Next::Rest) => lost = None,
-                Ok(Next::Replace) => {
-                    if attempts.len() <= MAX_REPLACEMENTS
-                        && let Some(dearer) = self.dearer(&attempts, too_long)?
-                    {
-                        journal(&dearer).map_err(ChainError::Journal)?;
-                        attempts.push(dearer);
-                        lost = self.push(&attempts).err().filter(ChainError::is_transient);
-                    }
-                    latest_at = Instant::now();
-                }
-                Err(error) if error.is_transient() => lost = Some(error),
-                Err(error) => return Err(error),
-            }
-            if Instant::now() >= deadline {
-                let waited = format!("transaction {} in the chain", attempts[0].hash());
-                return Err(lost.unwrap_or(ChainError::TimedOut(waited)));
-            }
-            sleep(self.rpc.poll_interval());
-        }
-    }
-
-    /// Prepares, journals, sends and waits.
+    /// Prepares, sends and waits.
     ///
     /// # Errors
     /// As [`Self::prepare`], [`Self::broadcast`] and [`Self::wait`].
-    pub fn send(
-        &self,
-        draft: &Draft,
-        patience: &Patience,
-        journal: &mut dyn FnMut(&Prepared) -> io::Result<()>,
-    ) -> Result<Sent, ChainError> {
+    pub fn send(&self, draft: &Draft, patience: &Patience) -> Result<Sent, ChainError> {
         let prepared = self.prepare(draft)?;
-        if let Err(error) = journal(&prepared) {
-            self.forget(&prepared);
-            return Err(ChainError::Journal(error));
-        }
-        self.wait(prepared, patience, journal)
+        // Of several endpoints, one can take what another declines.
+        let heard = if self.rpc.is_alone() { Heard::No } else { Heard::Perhaps };
+        self.wait_on(vec![prepared], patience, heard)
     }
 
     /// Brings something about exactly once: sends the draft unless `done` says that it is there, also when an earlier
-    /// transaction did it whose hash nobody remembers, or another used the nonce.
+    /// transaction did it whose hash nobody remembers, or another used the nonce. Where the journal has a transaction for the
+    /// same draft, from before a restart for example, that one is waited for instead of a new one.
     ///
     /// # Errors
     /// As [`Self::send`], and those of `done`.
@@ -260,14 +221,17 @@ impl Outbox {
         draft: &Draft,
         patience: &Patience,
         done: &mut dyn FnMut() -> Result<bool, ChainError>,
-        journal: &mut dyn FnMut(&Prepared) -> io::Result<()>,
     ) -> Result<Effect, ChainError> {
         let mut starts = 1;
         loop {
             if done()? {
                 return Ok(Effect::AlreadyThere);
             }
-            match self.send(draft, patience, journal) {
+            let ended = match self.journal.of(draft)? {
+                Some(entry) => self.wait_on(entry.attempts, patience, Heard::Perhaps),
+                None => self.send(draft, patience),
+            };
+            match ended {
                 Ok(sent) => return Ok(Effect::Sent(Box::new(sent))),
                 Err(ChainError::Superseded { .. }) if starts < MAX_STARTS => starts += 1,
                 // What refuses the call can be that its effect is there.
@@ -279,32 +243,66 @@ impl Outbox {
         }
     }
 
-    /// Continues after a restart with a transaction from the journal: sends the same again, and a new one only if another
-    /// transaction used its nonce and `done` says that the effect is missing.
-    ///
-    /// # Errors
-    /// As [`Self::ensure`]; another account signed it.
-    pub fn resume(
+    fn wait_on(
         &self,
-        prepared: Prepared,
+        mut attempts: Vec<Prepared>,
         patience: &Patience,
-        done: &mut dyn FnMut() -> Result<bool, ChainError>,
-        journal: &mut dyn FnMut(&Prepared) -> io::Result<()>,
-    ) -> Result<Effect, ChainError> {
-        self.adopt(&prepared)?;
-        let draft = prepared.draft().clone();
-        match self.wait(prepared, patience, journal) {
-            Ok(sent) => Ok(Effect::Sent(Box::new(sent))),
-            Err(ChainError::Superseded { .. }) => self.ensure(&draft, patience, done, journal),
-            Err(error @ ChainError::Reverted(_)) => {
-                if done()? {
-                    Ok(Effect::AlreadyThere)
-                } else {
-                    Err(error)
+        mut heard: Heard,
+    ) -> Result<Sent, ChainError> {
+        let Some(first) = attempts.first() else {
+            return Err(ChainError::BadPrepared("nothing to wait for"));
+        };
+        let (nonce, hash) = (first.nonce(), first.hash());
+        let deadline = Instant::now() + patience.timeout;
+        let mut latest_at = Instant::now();
+        loop {
+            let too_long = patience.replace_after.is_some_and(|after| latest_at.elapsed() >= after);
+            let next = match self.look(&attempts, patience.confirmations) {
+                Ok(Look::There(sent)) => return self.ended(*sent),
+                Ok(Look::Waits) if too_long => Ok(Next::Replace),
+                Ok(Look::Mined { .. }) => Ok(Next::Rest),
+                Ok(Look::Waits) => self.tend_earlier(nonce).map(|()| Next::Rest),
+                Ok(Look::Nowhere) => self.tend_earlier(nonce).and_then(|()| self.push(&attempts)),
+                Err(error) => Err(error),
+            };
+            let next = match next {
+                Ok(Next::Replace) => {
+                    latest_at = Instant::now();
+                    heard = Heard::Perhaps;
+                    self.replace(&attempts, too_long).and_then(|dearer| match dearer {
+                        Some(dearer) => {
+                            attempts.push(dearer);
+                            self.push(&attempts).map(|_| ())
+                        }
+                        None => Ok(()),
+                    })
                 }
+                Ok(Next::Rest) => Ok(()),
+                Err(error) => Err(error),
+            };
+            let lost = match next {
+                Ok(()) => None,
+                Err(error) if error.is_transient() => Some(error),
+                Err(error) => return Err(self.gave_up(nonce, heard, error)),
+            };
+            // What got no answer may have arrived all the same.
+            heard = Heard::Perhaps;
+            if Instant::now() >= deadline {
+                let waited = format!("transaction {hash} in the chain");
+                return Err(lost.unwrap_or(ChainError::TimedOut(waited)));
             }
-            Err(error) => Err(error),
+            sleep(self.rpc.poll_interval());
         }
+    }
+
+    /// Strikes what can't take effect any more: its nonce is used, or no node ever took it.
+    fn gave_up(&self, nonce: u64, heard: Heard, error: ChainError) -> ChainError {
+        let used = match (&error, heard) {
+            (ChainError::Superseded { .. }, _) => Used::Yes,
+            (_, Heard::No) => Used::No,
+            (_, Heard::Perhaps) => return error,
+        };
+        self.journal.strike(nonce, used).err().unwrap_or(error)
     }
 
     fn look(&self, attempts: &[Prepared], confirmations: u64) -> Result<Look, ChainError> {
@@ -315,7 +313,9 @@ impl Outbox {
                     let sent = Sent { prepared: prepared.clone(), receipt: *receipt };
                     return Ok(Look::There(Box::new(sent)));
                 }
-                Standing::Mined { .. } => best = Look::Mined,
+                Standing::Mined { receipt, confirmations } => {
+                    best = Look::Mined { block: receipt.block, confirmations };
+                }
                 Standing::Pending if matches!(best, Look::Nowhere) => best = Look::Waits,
                 Standing::Pending | Standing::Unknown => {}
             }
@@ -330,21 +330,24 @@ impl Outbox {
             Ok(_) => Ok(Next::Rest),
             Err(ChainError::Underpriced(_)) => Ok(Next::Replace),
             Err(error @ ChainError::Superseded { .. }) => match self.look(attempts, 1)? {
-                Look::There(_) | Look::Mined => Ok(Next::Rest),
-                Look::Waits | Look::Nowhere => {
-                    self.nonces.use_up(latest.nonce());
-                    Err(error)
-                }
+                Look::There(_) | Look::Mined { .. } => Ok(Next::Rest),
+                Look::Waits | Look::Nowhere => Err(error),
             },
             Err(error) => Err(error),
         }
     }
 
     fn ended(&self, sent: Sent) -> Result<Sent, ChainError> {
-        self.nonces.use_up(sent.prepared.nonce());
+        let nonce = sent.prepared.nonce();
         match sent.receipt.succeeded {
-            Succeeded::Yes => Ok(sent),
-            Succeeded::No => Err(ChainError::Reverted(self.why_reverted(&sent))),
+            Succeeded::Yes => {
+                self.journal.note_seen(nonce, Some(sent.receipt.block))?;
+                Ok(sent)
+            }
+            Succeeded::No => {
+                self.journal.strike(nonce, Used::Yes)?;
+                Err(ChainError::Reverted(self.why_reverted(&sent)))
+            }
         }
     }
 
@@ -352,7 +355,7 @@ impl Outbox {
     fn why_reverted(&self, sent: &Sent) -> Revert {
         let Draft { to, value, input } = sent.prepared.draft();
         let call = CallParams { from: Some(sent.prepared.from()), to: *to, value: *value, data: input };
-        match self.rpc.call(&call, Some(sent.receipt.block.number.saturating_sub(1))) {
+        match self.rpc.call_at_number(&call, sent.receipt.block.number.saturating_sub(1)) {
             Err(ChainError::Reverted(why)) => why,
             Ok(_) if sent.receipt.gas_used >= sent.prepared.gas_limit() => Revert::Text(plain("out of gas")),
             _ => Revert::Silent,
@@ -360,32 +363,41 @@ impl Outbox {
     }
 
     fn look_after_used_nonce(&self, prepared: &Prepared) -> Result<Standing, ChainError> {
+        let (from, nonce) = (prepared.from(), prepared.nonce());
         for _ in 0..LOOKS {
             match self.standing(prepared)? {
                 Standing::Unknown => sleep(self.rpc.poll_interval()),
                 found => return Ok(found),
             }
         }
-        Err(ChainError::Superseded { from: prepared.from(), nonce: prepared.nonce() })
+        if self.rpc.nonce(from)? <= nonce {
+            // One says that it was used, another that it was not.
+            return Err(ChainError::Lagging(format!("which transactions {from} has sent")));
+        }
+        Err(ChainError::Superseded { from, nonce })
     }
 
-    /// The newest attempt at a higher price; `None` if the profile's bound is reached and it can wait as it is.
-    fn dearer(&self, attempts: &[Prepared], waits: bool) -> Result<Option<Prepared>, ChainError> {
-        let Some(latest) = attempts.last() else { return Ok(None) };
+    /// The newest attempt at a higher price, in the journal; `None` if the profile's bound is reached and it can wait as it is.
+    fn replace(&self, attempts: &[Prepared], waits: bool) -> Result<Option<Prepared>, ChainError> {
+        let Some(latest) = attempts.last().filter(|_| attempts.len() <= MAX_REPLACEMENTS) else {
+            return Ok(None);
+        };
         let profile = self.rpc.profile();
         let price = match affordable(profile, latest.price().raised()) {
             Err(ChainError::TooDear { .. }) if waits => return Ok(None),
             price => price?,
         };
         let draft = latest.draft().clone();
-        Prepared::sign(&self.account, profile.chain_id, latest.nonce(), latest.gas_limit(), price, draft)
-            .map(Some)
+        let (nonce, gas) = (latest.nonce(), latest.gas_limit());
+        let dearer = Prepared::sign(&self.account, profile.chain_id, nonce, gas, price, draft)?;
+        self.journal.add(&dearer)?;
+        Ok(Some(dearer))
     }
 }
 
 enum Look {
     There(Box<Sent>),
-    Mined,
+    Mined { block: BlockAt, confirmations: u64 },
     Waits,
     Nowhere,
 }
@@ -393,4 +405,11 @@ enum Look {
 enum Next {
     Rest,
     Replace,
+}
+
+/// Whether a node may have a transaction of this entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Perhaps,
+    No,
 }

@@ -1,0 +1,269 @@
+//! What an outbox must not forget: every transaction that it signed, until the chain has it for good, and which nonces are used.
+
+use super::shelf::Shelf;
+use crate::error::ChainError;
+use crate::prepared::{Draft, Prepared};
+use crate::rpc::BlockAt;
+use alloy_primitives::Bytes;
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// Most transactions that wait at once. A chain that is away for a week must not fill the disk.
+const MAX_ENTRIES: usize = 1024;
+const VERSION: u32 = 1;
+
+/// The journal of one account on one chain.
+#[derive(Debug)]
+pub(super) struct Journal {
+    shelf: Box<dyn Shelf>,
+    chain_id: u64,
+}
+
+/// One thing to be brought about: the transactions of one nonce, of which one takes effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The first and its replacements, each dearer than the one before. Never empty.
+    pub(super) attempts: Vec<Prepared>,
+    /// Where one of them was seen in the chain, not finally yet.
+    pub(super) seen: Option<BlockAt>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// All nonces below were used by transactions that were seen in blocks, whatever a lagging replica counts.
+    floor: u64,
+    entries: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    chain_id: u64,
+    floor: u64,
+    entries: Vec<FileEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileEntry {
+    attempts: Vec<Bytes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<BlockAt>,
+}
+
+impl Entry {
+    pub(super) fn nonce(&self) -> u64 {
+        self.first().nonce()
+    }
+
+    pub(super) fn draft(&self) -> &Draft {
+        self.first().draft()
+    }
+
+    pub(super) fn latest(&self) -> &Prepared {
+        self.attempts.last().expect("an entry has an attempt from its making on")
+    }
+
+    fn first(&self) -> &Prepared {
+        self.attempts.first().expect("an entry has an attempt from its making on")
+    }
+}
+
+impl Journal {
+    pub(super) fn new(shelf: Box<dyn Shelf>, chain_id: u64) -> Self {
+        Self { shelf, chain_id }
+    }
+
+    /// Everything that waits, by nonce.
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, ChainError> {
+        let mut entries = Vec::new();
+        self.edit(|kept| {
+            entries.clone_from(&kept.entries);
+            Ok(Edited::No)
+        })?;
+        entries.sort_by_key(Entry::nonce);
+        Ok(entries)
+    }
+
+    /// The entry that is to bring a draft about, if there is one.
+    pub(super) fn of(&self, draft: &Draft) -> Result<Option<Entry>, ChainError> {
+        Ok(self.entries()?.into_iter().find(|entry| entry.draft() == draft))
+    }
+
+    /// Takes the lowest free nonce that is not below what nodes count, signs with it, and writes the result down.
+    pub(super) fn enter(
+        &self,
+        counted: u64,
+        sign: impl Fn(u64) -> Result<Prepared, ChainError>,
+    ) -> Result<Prepared, ChainError> {
+        let mut made = None;
+        self.edit(|kept| {
+            if kept.entries.len() >= MAX_ENTRIES {
+                return Err(ChainError::BadPrepared("the outbox is full: too many wait already"));
+            }
+            let is_held = |nonce: &u64| kept.entries.iter().any(|entry| entry.nonce() == *nonce);
+            let nonce = (counted.max(kept.floor)..u64::MAX).find(|nonce| !is_held(nonce));
+            let prepared = sign(nonce.ok_or(ChainError::BadPrepared("no nonce is left"))?)?;
+            kept.entries.push(Entry { attempts: vec![prepared.clone()], seen: None });
+            made = Some(prepared);
+            Ok(Edited::Yes)
+        })?;
+        made.ok_or(ChainError::BadPrepared("the journal kept nothing"))
+    }
+
+    /// Adds a transaction that was signed elsewhere, or replaces one of this journal.
+    pub(super) fn add(&self, prepared: &Prepared) -> Result<(), ChainError> {
+        self.edit(|kept| {
+            let nonce = prepared.nonce();
+            match kept.entries.iter_mut().find(|entry| entry.nonce() == nonce) {
+                Some(entry) if entry.attempts.contains(prepared) => return Ok(Edited::No),
+                Some(entry) => entry.attempts.push(prepared.clone()),
+                None => kept.entries.push(Entry { attempts: vec![prepared.clone()], seen: None }),
+            }
+            Ok(Edited::Yes)
+        })
+    }
+
+    /// Notes that the nonce was used in a block, or that its block was taken back.
+    pub(super) fn note_seen(&self, nonce: u64, seen: Option<BlockAt>) -> Result<(), ChainError> {
+        self.edit(|kept| {
+            if seen.is_some() {
+                kept.floor = kept.floor.max(nonce.saturating_add(1));
+            }
+            match kept.entries.iter_mut().find(|entry| entry.nonce() == nonce) {
+                Some(entry) if entry.seen != seen => entry.seen = seen,
+                _ if seen.is_none() => return Ok(Edited::No),
+                _ => {}
+            }
+            Ok(Edited::Yes)
+        })
+    }
+
+    /// Forgets an entry: it ended, or was never handed to anybody.
+    pub(super) fn strike(&self, nonce: u64, used: Used) -> Result<(), ChainError> {
+        self.edit(|kept| {
+            kept.entries.retain(|entry| entry.nonce() != nonce);
+            if used == Used::Yes {
+                kept.floor = kept.floor.max(nonce.saturating_add(1));
+            }
+            Ok(Edited::Yes)
+        })
+    }
+
+    fn edit(
+        &self,
+        mut change: impl FnMut(&mut Kept) -> Result<Edited, ChainError>,
+    ) -> Result<(), ChainError> {
+        let mut refused = None;
+        let written = self.shelf.edit(&mut |bytes| {
+            let mut kept = self.parse(bytes)?;
+            match change(&mut kept) {
+                Ok(Edited::Yes) => Ok(Some(self.to_bytes(&kept)?)),
+                Ok(Edited::No) => Ok(None),
+                Err(error) => {
+                    refused = Some(error);
+                    Ok(None)
+                }
+            }
+        });
+        written.map_err(ChainError::Journal)?;
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn parse(&self, bytes: &[u8]) -> io::Result<Kept> {
+        if bytes.is_empty() {
+            return Ok(Kept::default());
+        }
+        let damaged = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+        let file: File = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        if (file.version, file.chain_id) != (VERSION, self.chain_id) || file.entries.len() > MAX_ENTRIES {
+            return Err(damaged("it is of another version or chain".into()));
+        }
+        let entries = file.entries.into_iter().map(|entry| {
+            let parse =
+                |raw: Bytes| Prepared::parse(&raw, self.chain_id).map_err(|error| damaged(error.to_string()));
+            let attempts: Vec<_> = entry.attempts.into_iter().map(parse).collect::<Result<_, _>>()?;
+            let first = attempts.first().ok_or_else(|| damaged("an entry without a transaction".into()))?;
+            if attempts
+                .iter()
+                .any(|attempt| (attempt.nonce(), attempt.from()) != (first.nonce(), first.from()))
+            {
+                return Err(damaged("an entry with two nonces".into()));
+            }
+            Ok(Entry { attempts, seen: entry.seen })
+        });
+        Ok(Kept { floor: file.floor, entries: entries.collect::<io::Result<_>>()? })
+    }
+
+    fn to_bytes(&self, kept: &Kept) -> io::Result<Vec<u8>> {
+        let entries = kept.entries.iter().map(|entry| FileEntry {
+            attempts: entry.attempts.iter().map(|attempt| attempt.raw().clone()).collect(),
+            seen: entry.seen,
+        });
+        let file =
+            File { version: VERSION, chain_id: self.chain_id, floor: kept.floor, entries: entries.collect() };
+        Ok(serde_json::to_vec(&file)?)
+    }
+}
+
+/// Whether the chain has used an entry's nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Used {
+    Yes,
+    No,
+}
+
+enum Edited {
+    Yes,
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shelf::{FileShelf, MemoryShelf};
+    use super::*;
+    use crate::account::Account;
+    use crate::prepared::Price;
+    use alloy_primitives::{Address, U256};
+
+    fn sign(nonce: u64, price: u128) -> Result<Prepared, ChainError> {
+        let account = Account::from_bytes(&[7; 32]).unwrap();
+        let draft = Draft { to: Some(Address::ZERO), value: U256::from(nonce), input: Bytes::new() };
+        Prepared::sign(&account, 1, nonce, 21_000, Price::Legacy { gas_price: price }, draft)
+    }
+
+    #[test]
+    fn no_nonce_is_taken_twice_and_gaps_are_filled() {
+        let journal = Journal::new(Box::<MemoryShelf>::default(), 1);
+        let take = |counted| journal.enter(counted, |nonce| sign(nonce, 1)).map(|prepared| prepared.nonce());
+        journal.add(&sign(6, 1).unwrap()).unwrap();
+        assert_eq!([take(5), take(5), take(5)].map(Result::unwrap), [5, 7, 8]);
+        journal.strike(7, Used::No).unwrap();
+        assert_eq!(take(5).unwrap(), 7);
+        journal.note_seen(5, Some(BlockAt { number: 1, hash: Default::default() })).unwrap();
+        assert_eq!(take(0).unwrap(), 9, "a replica that lags by five");
+        assert!(take(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn a_file_keeps_everything_and_two_programs_share_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox.json");
+        let open = || Journal::new(Box::new(FileShelf::new(&path)), 1);
+        let first = open().enter(3, |nonce| sign(nonce, 1)).unwrap();
+        assert_eq!(open().enter(3, |nonce| sign(nonce, 1)).unwrap().nonce(), 4);
+        let dearer = sign(3, 2).unwrap();
+        open().add(&dearer).unwrap();
+        open().add(&dearer).unwrap();
+        let seen = BlockAt { number: 9, hash: Default::default() };
+        open().note_seen(3, Some(seen)).unwrap();
+        let entry = open().of(first.draft()).unwrap().unwrap();
+        assert_eq!(entry, Entry { attempts: vec![first, dearer], seen: Some(seen) });
+        open().strike(3, Used::Yes).unwrap();
+        assert_eq!(open().entries().unwrap().len(), 1);
+        assert!(Journal::new(Box::new(FileShelf::new(&path)), 2).entries().is_err(), "another chain's");
+        std::fs::write(&path, "{").unwrap();
+        assert!(matches!(open().entries(), Err(ChainError::Journal(_))));
+    }
+}
