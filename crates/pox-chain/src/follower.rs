@@ -5,7 +5,7 @@
 //! asked about again, since the replica that answered may not have had it yet.
 
 use crate::contract::Contract;
-use crate::error::{ChainError, unknown_block, unknown_transaction};
+use crate::error::{ChainError, unknown_block};
 use crate::rpc::{Block, BlockAt, Log};
 use crate::scan::Width;
 use alloy_primitives::B256;
@@ -274,7 +274,7 @@ impl Follower {
         let mut logs = rpc.logs(self.contract.domain().contract, &[], from, last)?;
         for block in blocks {
             let rest = logs.split_off(logs.partition_point(|log| log.block.number <= block.at.number));
-            let of_block = self.all_of(&block, std::mem::replace(&mut logs, rest))?;
+            let of_block = self.contract.every_log(&block, std::mem::replace(&mut logs, rest))?;
             let mut noted = Vec::with_capacity(of_block.len());
             for log in &of_block {
                 let followed = self.followed(&block, log)?;
@@ -286,31 +286,6 @@ impl Follower {
             cursor.remember(Seen { at: block.at, events: noted });
         }
         Ok(())
-    }
-
-    /// The block's logs, or those of a second look if it should have some and came without.
-    fn all_of(&self, block: &Block, logs: Vec<Log>) -> Result<Vec<Log>, ChainError> {
-        let rpc = self.contract.rpc();
-        let address = self.contract.domain().contract;
-        if !logs.is_empty() || !block.can_have_logs_of(address) {
-            return Ok(logs);
-        }
-        let number = block.at.number;
-        let again = rpc.logs(address, &[], number, number)?;
-        if !again.is_empty() {
-            return Ok(again);
-        }
-        // The filter can be wrong about a block, receipts can't.
-        for hash in &block.transactions {
-            let receipt = rpc.receipt(*hash)?.ok_or_else(|| unknown_transaction(*hash))?;
-            if receipt.block != block.at {
-                return Err(ChainError::Reorganised(number));
-            }
-            if receipt.logs.iter().any(|log| log.address == address) {
-                return Err(ChainError::Lagging(format!("the logs of block {number}")));
-            }
-        }
-        Ok(Vec::new())
     }
 
     fn followed(&self, block: &Block, log: &Log) -> Result<Followed, ChainError> {

@@ -17,6 +17,7 @@ mod fees;
 mod follower;
 mod header;
 mod history;
+mod logs;
 mod nonces;
 mod outbox;
 mod prepared;
