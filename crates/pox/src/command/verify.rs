@@ -1,5 +1,6 @@
 //! `pox verify`: what a proof shows, to anyone.
 
+use super::timestamp::{self, Anchor};
 use crate::cli::{Grade as Required, Verify};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
@@ -21,8 +22,24 @@ pub(crate) fn run(context: &Context, args: &Verify) -> Result<ExitCode, Failure>
         Err(_) => (read(&args.proof)?, if args.live { Ask::Chain } else { Ask::Nobody }),
     };
     let verdict = judge(context, &proof, args.require.into(), ask)?;
-    context.output.result(&verdict, || page::verdict(&verdict))?;
-    Ok(if verdict.meets { ExitCode::SUCCESS } else { ExitCode::from(FALLS_SHORT) })
+    // What is about other bytes than the file's is about nothing that was asked.
+    let anchors = timestamp::judge(&proof, &args.timestamp, &args.trust, context.now())?;
+    let holds = verdict.meets && anchors.iter().all(Anchor::holds);
+    let shown = Shown { verdict, timestamps: anchors };
+    context.output.result(&shown, || {
+        let sentences: Vec<String> = shown.timestamps.iter().map(Anchor::sentence).collect();
+        page::verdict_with(&shown.verdict, &sentences)
+    })?;
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(FALLS_SHORT) })
+}
+
+/// A verdict, and what others say of when the file was there; that changes nothing in the verdict.
+#[derive(serde::Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    timestamps: Vec<Anchor>,
 }
 
 /// Whether the chain's endpoint is asked for the proof's block.
