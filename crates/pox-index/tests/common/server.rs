@@ -1,4 +1,5 @@
 //! A PostgreSQL server of the test's own, on a socket in a folder of its own.
+#![allow(dead_code, unreachable_pub, reason = "each test uses its own part")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

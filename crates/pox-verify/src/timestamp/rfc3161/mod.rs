@@ -42,7 +42,7 @@ pub fn verify(
         return Err(TsaRejection::OtherFile);
     }
     let signer = signed.check()?;
-    let trusted = chain::check(&signer, &signed.certificates, roots, &[statement.stated, at])?;
+    let trusted = chain::check(signer, &signed.certificates, roots, &[statement.stated, at])?;
     Ok(Verified::by_check(TimeAnchor {
         not_after: statement.not_after(),
         witness: Witness::Authority {
