@@ -278,14 +278,7 @@ impl Follower {
             Checks::DangerouslyNone => Some(rpc.logs(address, &[], from, last)?),
         };
         for block in blocks {
-            let of_block: Vec<_> = match &believed {
-                Some(logs) => {
-                    logs.iter().filter(|log| log.block.number == block.at.number).cloned().collect()
-                }
-                // The header commits to the filter, and the filter to there being none.
-                None if !block.can_have_logs_of(address) => Vec::new(),
-                None => rpc.committed_logs(&block, address)?,
-            };
+            let of_block = self.contract.logs_of(&block, believed.as_deref())?;
             let mut noted = Vec::with_capacity(of_block.len());
             for log in &of_block {
                 let followed = self.followed(&block, log)?;

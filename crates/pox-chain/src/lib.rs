@@ -20,6 +20,7 @@ mod fees;
 mod follower;
 mod header;
 mod history;
+mod logs;
 mod outbox;
 mod prepared;
 mod profile;

@@ -20,6 +20,7 @@ pub mod proof;
 pub mod receipt;
 pub mod record;
 pub mod refusal;
+pub mod replay;
 pub mod role;
 pub mod secret;
 pub mod signature;

@@ -13,10 +13,12 @@ mod objects;
 pub mod owner;
 mod runtime;
 pub mod service;
+mod timestamps;
 mod vm;
 
 pub use endorser::{Endorser, NoEndorsements};
 pub use journal::{Journal, JournalError};
 pub use objects::StoreSource;
 pub use runtime::{Program, Runtime};
+pub use timestamps::{TimestampServiceError, TimestampServices};
 pub use vm::{Guest, GuestHost, Platform, emulator};

@@ -19,6 +19,7 @@ mod policy;
 mod reason;
 mod rejection;
 mod steps;
+pub mod timestamp;
 mod verdict;
 mod verified;
 

@@ -211,6 +211,43 @@ impl From<OpenError> for Failure {
     }
 }
 
+impl From<pox_index::IndexError> for Failure {
+    fn from(error: pox_index::IndexError) -> Self {
+        use pox_index::IndexError;
+        let (culprit, hint) = match error {
+            IndexError::Chain(error) => return error.into(),
+            IndexError::Missing => (Culprit::Usage, Some("make it with `pox index --db …`")),
+            IndexError::Newer { .. } => {
+                (Culprit::Usage, Some("use the program that made it, or a newer one"))
+            }
+            IndexError::OtherContract { .. } => (
+                Culprit::Usage,
+                Some("name another database with --db, or that chain with --chain and --contract"),
+            ),
+            IndexError::OtherWriter => {
+                (Culprit::Usage, Some("one process is enough: any number can read beside it"))
+            }
+            IndexError::Postgres(_) | IndexError::Tls(_) => (
+                Culprit::Storage,
+                Some("is the server up, and the name right? a password comes from PGPASSWORD or .pgpass"),
+            ),
+            IndexError::OutOfRange(_) => (Culprit::Chain, Some("ask another endpoint with --rpc")),
+            IndexError::Damaged(_) | IndexError::Event(_) => (
+                Culprit::Storage,
+                Some("everything in it is on the chain: remove it, and make it again with `pox index`"),
+            ),
+            IndexError::Sqlite(_) => {
+                (Culprit::Storage, Some("is it an index, and may this user write there?"))
+            }
+        };
+        let failure = Self::chained(culprit, &error);
+        match hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
 /// For failures of the embedded chain, which only `pox devnet` and `pox demo` start.
 impl From<pox_devchain::OpenError> for Failure {
     fn from(error: pox_devchain::OpenError) -> Self {

@@ -14,6 +14,11 @@ use std::fmt::{Display, Write as _};
 
 /// The whole page: the verdict first, then what it rests on, then what it does not say.
 pub(crate) fn verdict(verdict: &Verdict) -> String {
+    verdict_with(verdict, &[])
+}
+
+/// The same, with what others than the chain say of when the file was there.
+pub(crate) fn verdict_with(verdict: &Verdict, timestamps: &[String]) -> String {
     let mut page = Page::default();
     headline(&mut page, verdict);
     if let Some(facts) = &verdict.facts {
@@ -33,6 +38,10 @@ pub(crate) fn verdict(verdict: &Verdict) -> String {
                 page.row("", format!("- {}", plain(&reason.to_string())));
             }
         }
+    }
+    if !timestamps.is_empty() {
+        page.section("Time stamps of this file, which no grade counts");
+        timestamps.iter().for_each(|sentence| page.line(&format!("- {sentence}")));
     }
     page.section("What no grade says");
     for sentence in verdict.not_claimed {

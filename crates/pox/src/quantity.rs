@@ -1,6 +1,7 @@
 //! Sizes and times as people write them.
 
 use crate::error::Failure;
+use pox_core::UnixTime;
 use std::str::FromStr;
 
 /// A number of bytes: `512`, `64KiB`, `2 GiB`, `1GB`.
@@ -10,6 +11,23 @@ pub(crate) struct Bytes(pub(crate) u64);
 /// A number of seconds: `90`, `90s`, `15m`, `2h`, `30d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seconds(pub(crate) u64);
+
+/// A time: a day or an instant in RFC 3339, or seconds since 1970.
+pub(crate) fn time(text: &str) -> Result<UnixTime, Failure> {
+    let bad = || {
+        Failure::usage(format!(
+            "{text:?} is not a time; write 2026-01-31, 2026-01-31T12:00:00Z or Unix seconds"
+        ))
+    };
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map(UnixTime).map_err(|_| bad());
+    }
+    let instant = match text.parse::<jiff::civil::Date>() {
+        Ok(day) if text.len() == 10 => day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| bad())?.timestamp(),
+        _ => text.parse::<jiff::Timestamp>().map_err(|_| bad())?,
+    };
+    u64::try_from(instant.as_second()).map(UnixTime).map_err(|_| bad())
+}
 
 impl Bytes {
     /// So many MiB.
@@ -104,6 +122,17 @@ from_number_or_text!(Seconds);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_days_instants_or_seconds() {
+        assert_eq!(time("1700000000").unwrap(), UnixTime(1_700_000_000));
+        assert_eq!(time("2023-11-14").unwrap(), UnixTime(1_699_920_000));
+        assert_eq!(time("2023-11-14T22:13:20Z").unwrap(), UnixTime(1_700_000_000));
+        assert_eq!(time("2023-11-14T23:13:20+01:00").unwrap(), UnixTime(1_700_000_000));
+        for bad in ["", "-1", "yesterday", "2023-13-01", "1969-12-31", "2023-11-14T22:13:20"] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn people_write_it_in_many_ways() {

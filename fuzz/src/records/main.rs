@@ -7,6 +7,7 @@ mod made;
 mod measured;
 mod nitro;
 mod snp;
+mod timestamps;
 mod wire;
 
 /// A guest's files to start from: those of the tests of its measurements.
@@ -37,6 +38,10 @@ const TARGETS: &[Target] = &[
     Target { name: "nitro-evidence", run: nitro::evidence, seeds: nitro::evidences },
     Target { name: "snp-evidence", run: snp::evidence, seeds: snp::evidences },
     Target { name: "snp-report", run: snp::report, seeds: snp::reports },
+    Target { name: "tsa-answer", run: timestamps::answer, seeds: timestamps::answers },
+    Target { name: "tsa-certificate", run: timestamps::certificate, seeds: timestamps::certificates },
+    Target { name: "ots", run: timestamps::ots, seeds: timestamps::ots_files },
+    Target { name: "ots-calendar", run: timestamps::calendar, seeds: timestamps::calendar_answers },
     Target { name: "archive", run: wire::archive, seeds: made::archives },
     Target { name: "run-report", run: wire::run_report, seeds: made::reports },
     Target { name: "secret", run: wire::secret, seeds: made::secrets },

@@ -5,18 +5,22 @@ mod chain;
 mod dataset;
 mod evidence;
 mod image;
+mod index;
 mod proof;
 mod service;
 mod task;
+mod timestamp;
 
 pub(crate) use account::*;
 pub(crate) use chain::*;
 pub(crate) use dataset::*;
 pub(crate) use evidence::*;
 pub(crate) use image::*;
+pub(crate) use index::*;
 pub(crate) use proof::*;
 pub(crate) use service::*;
 pub(crate) use task::*;
+pub(crate) use timestamp::*;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -116,6 +120,17 @@ pub(crate) enum Command {
     Proof(Proof),
     /// Verify a proof file or a task; needs no account and, for a file, no network
     Verify(Verify),
+    /// Time stamps of proof files by others than the chain: authorities (RFC 3161) and Bitcoin (OpenTimestamps)
+    #[command(subcommand)]
+    Timestamp(Timestamp),
+    /// Bring an index of the contract's whole history forward
+    Index(Index),
+    /// List tasks, by owner, processor, image, input, results, time or phase
+    Tasks(Tasks),
+    /// Show who ran a program first, on an input if one is named
+    Priority(Priority),
+    /// Show everything that was done with a dataset, or in a task
+    History(History),
     /// Pay the account's credit out of the contract
     Withdraw,
     /// Print completions for a shell

@@ -1,6 +1,6 @@
 //! Proofs and their verdicts.
 
-use super::Trust;
+use super::{AnchorTrust, Trust};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -46,6 +46,11 @@ pub(crate) struct Verify {
     /// Where the task's archive is, to verify a task by its id
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) archive: Option<String>,
+    /// Detached time stamp of the proof file, .tsr or .ots; may be repeated. It adds a time, and changes no grade
+    #[arg(long, value_name = "FILE")]
+    pub(crate) timestamp: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) anchors: AnchorTrust,
     #[command(flatten)]
     pub(crate) trust: Trust,
     #[command(flatten)]

@@ -10,6 +10,7 @@ mod evidence;
 mod fund;
 mod guest;
 mod image;
+mod index;
 mod key;
 mod node;
 mod open;
@@ -18,6 +19,7 @@ mod reference;
 mod run;
 mod seal;
 mod task;
+mod timestamp;
 mod verify;
 
 pub(crate) use evidence::{LoggedEvent, Looked, Outcome, ReplayedLog};
@@ -37,6 +39,10 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Image(args) => image::run(context, &args)?,
         Command::Guest(args) => guest::run(context, &args)?,
         Command::Policy(args) => policy::run(context, &args)?,
+        Command::Index(args) => index::run(context, &args)?,
+        Command::Tasks(args) => index::tasks(context, &args)?,
+        Command::Priority(args) => index::priority(context, &args)?,
+        Command::History(args) => index::history(context, &args)?,
         Command::Contract(args) => contract::run(context, &args)?,
         Command::Seal(args) => seal::run(context, &args)?,
         Command::Open(args) => open::run(context, &args)?,
@@ -44,6 +50,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Reference => reference::run()?,
         Command::Evidence(args) => return evidence::run(context, &args),
         Command::Chain(args) => return chain::run(context, &args),
+        Command::Timestamp(args) => return timestamp::run(context, &args),
         Command::Verify(args) => return verify::run(context, &args),
         of_a_task => return task::run(context, of_a_task),
     }

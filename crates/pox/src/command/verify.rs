@@ -1,5 +1,6 @@
 //! `pox verify`: what a proof shows, to anyone.
 
+use super::timestamp::{self, Anchor};
 use crate::cli::{Grade as Required, Verify};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
@@ -32,8 +33,24 @@ pub(crate) fn run(context: &Context, args: &Verify) -> Result<ExitCode, Failure>
         return Err(Failure::usage(error))
             .hint("`pox evidence fetch-collateral PROOF --to DIR` gets what is; without --today, the grade is that of when it ran");
     }
-    context.output.result(&verdict, || page::verdict(&verdict))?;
-    Ok(if verdict.meets { ExitCode::SUCCESS } else { ExitCode::from(FALLS_SHORT) })
+    // What is about other bytes than the file's is about nothing that was asked.
+    let timestamps = timestamp::judge(&proof, &args.timestamp, &args.anchors, context.now())?;
+    let holds = verdict.meets && timestamps.iter().all(Anchor::holds);
+    let shown = Shown { verdict, timestamps };
+    context.output.result(&shown, || {
+        let sentences: Vec<String> = shown.timestamps.iter().map(Anchor::sentence).collect();
+        page::verdict_with(&shown.verdict, &sentences)
+    })?;
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(FALLS_SHORT) })
+}
+
+/// A verdict, and what others say of when the file was there; that changes nothing in the verdict.
+#[derive(serde::Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    timestamps: Vec<Anchor>,
 }
 
 /// Whether the chain's endpoint is asked for the proof's block.
