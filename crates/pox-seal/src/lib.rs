@@ -15,6 +15,7 @@ pub mod engine;
 mod hashing;
 mod kdf;
 mod keys;
+mod memory;
 mod random;
 
 pub use cipher::primitive;
@@ -22,4 +23,5 @@ pub use hashing::Blake3Digest;
 pub use keys::{
     BadKey, FileKey, Identity, IdentityKind, KeyCommitment, MAX_IDENTITY_FILE, Recipient, parse_identities,
 };
+pub use memory::forbid_dumps;
 pub use random::{NoRandomness, OsRandom, Randomness};

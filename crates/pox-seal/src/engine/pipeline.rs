@@ -183,3 +183,93 @@ fn collect<D, E>(
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::segment::MAX_STRIDE;
+    use super::*;
+    use std::time::Duration;
+
+    fn count_to(end: u64) -> impl FnMut() -> Result<Option<u64>, u64> + Send {
+        let mut at = 0;
+        move || {
+            at += 1;
+            Ok((at <= end).then_some(at - 1))
+        }
+    }
+
+    fn dawdle(job: u64) {
+        thread::sleep(Duration::from_micros(job * 7919 % 500));
+    }
+
+    #[test]
+    fn results_come_in_order() {
+        for workers in [1, 2, 5, 16] {
+            let mut seen = Vec::new();
+            let work = |job, _: &mut Segment| {
+                dawdle(job);
+                Ok(job)
+            };
+            let commit = |job, _: &mut Segment| {
+                seen.push(job);
+                Ok(())
+            };
+            assert_eq!(run(Team::of(workers), count_to(100), work, commit), Ok(()));
+            assert_eq!(seen, (0..100).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_first_error_in_order_ends_it() {
+        for workers in [1, 2, 5] {
+            let mut seen = Vec::new();
+            let work = |job, _: &mut Segment| {
+                dawdle(1000 - job);
+                if job >= 40 && job % 2 == 0 { Err(job) } else { Ok(job) }
+            };
+            let commit = |job, _: &mut Segment| {
+                seen.push(job);
+                Ok(())
+            };
+            assert_eq!(run(Team::of(workers), count_to(100), work, commit), Err(40));
+            assert_eq!(seen, (0..40).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_source_or_the_account_ends_it() {
+        let mut next = count_to(100);
+        let source = move || match next()? {
+            Some(30) => Err(7),
+            other => Ok(other),
+        };
+        let mut commits = 0;
+        let commit = |_, _: &mut Segment| {
+            commits += 1;
+            Ok(())
+        };
+        assert_eq!(run(Team::of(3), source, |job, _| Ok(job), commit), Err(7));
+        assert_eq!(commits, 30);
+        let refuse = |job, _: &mut Segment| if job == 9 { Err(8) } else { Ok(()) };
+        assert_eq!(run(Team::of(3), count_to(100), |job, _| Ok(job), refuse), Err(8));
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_worker_that_panics_is_heard_of() {
+        let work = |job, _: &mut Segment| {
+            assert_ne!(job, 20);
+            Ok(job)
+        };
+        let _ = run(Team::of(3), count_to(1_000), work, |_, _| Ok(()));
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_workers() {
+        for workers in 1..=MAX_WORKERS + 1 {
+            let team = Team::of(workers);
+            assert!((1..=MAX_CHUNKS).contains(&team.chunks()));
+            assert!(team.segments() * (team.chunks() * MAX_STRIDE + 8192) <= MAX_MEMORY + (3 << 20), "{workers}");
+        }
+    }
+}

@@ -35,6 +35,7 @@ struct Object {
 }
 
 pub(crate) fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
+    pox_seal::forbid_dumps().map_err(Failure::machine)?;
     let recipients = recipients(context, &args.recipient)?;
     let to = locate::folder(&args.to, Path::new("."))?;
     let location: Location = to.parse().map_err(Failure::usage)?;
