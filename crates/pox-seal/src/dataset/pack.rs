@@ -10,7 +10,7 @@ use crate::age::{AgeError, Header, NONCE, PayloadKey};
 use crate::engine::{CHUNK, Piece, SealFile, SealedSegment, Segment, Team, TreeHash, read_at, run, write_at};
 use crate::hashing::Blake3Digest;
 use crate::keys::{FileKey, KeyCommitment, Recipient};
-use crate::random::{Randomness, draw};
+use crate::random::{Randomness, Stream, draw};
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::Arc;
@@ -218,7 +218,7 @@ impl FileHash {
 pub(crate) struct Account<'a> {
     sink: &'a mut dyn ObjectSink,
     pub(crate) manifest: &'a mut Manifest,
-    random: &'a mut dyn Randomness,
+    salts: Stream,
     progress: Progress<'a>,
     is_file: bool,
     /// The ciphertext's digest so far.
@@ -245,12 +245,24 @@ impl<'a> Account<'a> {
         data: &Data,
         sink: &'a mut dyn ObjectSink,
         manifest: &'a mut Manifest,
-        random: &'a mut dyn Randomness,
+        random: &mut dyn Randomness,
         progress: Progress<'a>,
-    ) -> Self {
+    ) -> Result<Self, SealError> {
         let mut hash = TreeHash::default();
         hash.update(&data.head);
-        Self { sink, manifest, random, progress, is_file: false, hash, open: None, bytes: 0, journal: None }
+        // Millions of salts from one seed: the system's generator is asked once.
+        let salts = Stream::seeded(random)?;
+        Ok(Self {
+            sink,
+            manifest,
+            salts,
+            progress,
+            is_file: false,
+            hash,
+            open: None,
+            bytes: 0,
+            journal: None,
+        })
     }
 
     /// Takes the next segment.
@@ -265,11 +277,11 @@ impl<'a> Account<'a> {
             let ended = match part {
                 Part::Literal(_) => continue,
                 Part::Folder { path, meta } => {
-                    let salt = *draw(self.random)?;
+                    let salt = self.salts.salt();
                     DoneEntry { entry: Entry::Folder { path, meta, salt }, stamp: None }
                 }
                 Part::Link { path, target } => {
-                    let salt = *draw(self.random)?;
+                    let salt = self.salts.salt();
                     DoneEntry { entry: Entry::Link { path, target, salt }, stamp: None }
                 }
                 Part::File { file, offset, content } => {
@@ -277,7 +289,7 @@ impl<'a> Account<'a> {
                     let hash = files.next().expect("a worker hashes each part of a file");
                     let Some(digest) = self.digest(&file, content.end, hash) else { continue };
                     let (path, meta, stamp) = (file.path.clone(), file.meta, file.stamp);
-                    let (size, salt) = (stamp.size, *draw(self.random)?);
+                    let (size, salt) = (stamp.size, self.salts.salt());
                     let entry = Entry::File { path, meta, size, offset, digest, salt };
                     DoneEntry { entry, stamp: Some(stamp) }
                 }

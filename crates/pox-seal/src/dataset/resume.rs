@@ -145,7 +145,7 @@ impl Sealing<'_> {
         })()
         .map_err(SealError::Sink)?;
         let (to, journal) = self.journaling(sink, writer).map_err(SealError::Sink)?;
-        let mut account = Account::new(&data, &mut *sink, &mut manifest, random, progress);
+        let mut account = Account::new(&data, &mut *sink, &mut manifest, random, progress)?;
         account.journal = Some(journal);
         let (object, bytes) = Packing::new(&data, Some(to), 0).run(team, plan, account)?;
         conclude(manifest, bytes, object, sink)
@@ -218,7 +218,7 @@ impl Sealing<'_> {
         sink.reopen(&name, &journal::name()).map_err(SealError::Sink)?;
         let writer = journal.go_on(random).map_err(SealError::Sink)?;
         let (to, journaling) = self.journaling(sink, writer).map_err(SealError::Sink)?;
-        let mut account = Account::new(&data, &mut *sink, &mut manifest, random, progress);
+        let mut account = Account::new(&data, &mut *sink, &mut manifest, random, progress)?;
         (account.hash, account.open, account.bytes) = (checkpoint.hash, open, bytes);
         account.journal = Some(journaling);
         let (object, bytes) = Packing::new(&data, Some(to), written).run(self.team, plan, account)?;

@@ -48,15 +48,14 @@ struct Origin {
 }
 
 impl FoundFile {
-    /// Opens the file again; fails if another file is there by now, or this one in another state.
+    /// Opens the file that has its place by now: only [`check`](Self::check), after reading, tells whether it is this one.
     pub(crate) fn open(&self) -> Result<File, SealError> {
         let root = self.origin.root.as_ref().map_or(CWD, |root| root.as_fd());
-        let file = open_file(root, &self.origin.at).map_err(|error| self.io(error))?;
-        self.check(&file)?;
-        Ok(file)
+        open_file(root, &self.origin.at).map_err(|error| self.io(error))
     }
 
-    /// Whether the file is still as it was found: asked after reading, so that what was read is of one state.
+    /// Whether an open file is the one that was found, in the state in which it was found: asked after reading, so that
+    /// what was read is of that state.
     pub(crate) fn check(&self, file: &File) -> Result<(), SealError> {
         let stat = fstat(file).map_err(|error| self.io(error))?;
         let is_same =

@@ -239,9 +239,11 @@ mod tests {
     #[test]
     fn an_error_of_the_source_or_the_account_ends_it() {
         let mut next = count_to(100);
-        let source = move || match next()? {
-            Some(30) => Err(7),
-            other => Ok(other),
+        let source = move || -> Result<Option<u64>, u64> {
+            match next()? {
+                Some(30) => Err(7),
+                other => Ok(other),
+            }
         };
         let mut commits = 0;
         let commit = |_, _: &mut Segment| {
@@ -269,7 +271,10 @@ mod tests {
         for workers in 1..=MAX_WORKERS + 1 {
             let team = Team::of(workers);
             assert!((1..=MAX_CHUNKS).contains(&team.chunks()));
-            assert!(team.segments() * (team.chunks() * MAX_STRIDE + 8192) <= MAX_MEMORY + (3 << 20), "{workers}");
+            assert!(
+                team.segments() * (team.chunks() * MAX_STRIDE + 8192) <= MAX_MEMORY + (3 << 20),
+                "{workers}"
+            );
         }
     }
 }
