@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def run(command, cores=None, stdin=None, stdout=None):
     # Not cut: where a file is there already, it is overwritten.
     sink = os.open(stdout, os.O_WRONLY | os.O_CREAT, 0o600) if stdout else subprocess.DEVNULL
     start = time.monotonic()
-    process = subprocess.Popen(command, stdin=source, stdout=sink, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(command, stdin=source, stdout=sink, stderr=subprocess.PIPE)
     words = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
     wall = time.monotonic() - start
@@ -167,8 +168,11 @@ def large(folder, fresh, cores, keys):
     for _ in range(ROUNDS):
         seal.add("cp", into(out, ["cp", str(source), str(out)]))
         for label, work in [("engine: copy alone", "copy"), ("engine: copy, BLAKE3", "hash"),
-                            ("engine: copy, cipher", "cipher"), ("engine: seal with BLAKE3 of the ciphertext", "both")]:
+                            ("engine: copy, cipher", "cipher"), ("engine: seal with BLAKE3 of the ciphertext", "both"),
+                            ("engine: hash, seal, hash", "both-sides")]:
             seal.add(label, into(out, [ENGINE, "seal", work, str(source), str(out)]))
+        seal.add("engine, portable: seal with BLAKE3", into(out, ["env", "POX_SEAL_PORTABLE=1", ENGINE, "seal", "both", str(source), str(out)]))
+        seal.add("dd bs=4M conv=notrunc", into(out, ["dd", f"if={source}", f"of={out}", "bs=4M", "conv=notrunc"]))
         target = made["engine"]
         seal.add("an age file with its digest", into(target, [ENGINE, "seal-file", keys.identity, str(source), str(target)]))
         for name, command, _ in sealers(keys):
@@ -184,6 +188,7 @@ def large(folder, fresh, cores, keys):
         for label, work in [("engine: copy alone", "copy"), ("engine: copy, BLAKE3", "hash"),
                             ("engine: copy, cipher", "cipher"), ("engine: open with verification", "both")]:
             unseal.add(label, into(out, [ENGINE, "open", work, str(made["engine copy"]), str(out)]))
+        unseal.add("engine, portable: open with verification", into(out, ["env", "POX_SEAL_PORTABLE=1", ENGINE, "open", "both", str(made["engine copy"]), str(out)]))
         unseal.add("an age file with its digest", into(out, [ENGINE, "open-file", keys.identity, str(made["engine"]), str(out)]))
         for name, _, command in sealers(keys):
             unseal.add(name, into(out, command, stdin=made[name], stdout=out))
@@ -243,6 +248,8 @@ def bar(text, value, bound):
 
 
 def main():
+    # So that what lies on tmpfs goes when this is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     places = [("tmpfs, fresh pages", Path(os.environ["POX_BENCH_TMPFS"]), True),
               ("disk, all in the page cache, overwritten", Path(os.environ["POX_BENCH_DISK"]), False)]
     load = os.getloadavg()[0]
@@ -282,14 +289,17 @@ def main():
         where = f"{regime}: "
         both = "engine: seal with BLAKE3 of the ciphertext"
         bar(where + "seal, of copy", sealing.ratio(both, "engine: copy alone"), 0.85 if fresh else 0.48)
+        bar(where + "seal, of dd", sealing.ratio(both, "dd bs=4M conv=notrunc"), 0)
+        bar(where + "seal, of the portable engine", sealing.ratio(both, "engine, portable: seal with BLAKE3"), 1)
         opened = "engine: open with verification"
+        bar(where + "open, of the portable engine", opening.ratio(opened, "engine, portable: open with verification"), 1)
         bar(where + "open, of copy", opening.ratio(opened, "engine: copy alone"), 0.70 if fresh else 0.34)
         for other, bound in [("age-new", 1.6), ("age", 1.6), ("rage", 2), ("openssl enc -aes-256-cbc -pbkdf2", 3)]:
             bar(where + f"seal, of {other}", sealing.ratio(both, other), bound)
             bar(where + f"open, of {other}", opening.ratio(opened, other), bound)
         passes = next((name for name in sealing.rows if name.startswith("b3sum, ")), None)
         bar(where + "hash, seal, hash, of b3sum, age, b3sum",
-            sealing.ratio("whole dataset, synced: hash, seal, hash", passes) if passes else None, 2)
+            sealing.ratio("engine: hash, seal, hash", passes) if passes else None, 2)
     bar("tree, of tar and age", seal.ratio("whole dataset", f"tar, {newest}"), 3)
     bar("opened tree, of age and tar", unseal.ratio("whole dataset", f"{newest}, tar"), 3)
     for regime, _, threads, sealing, opening in bars:

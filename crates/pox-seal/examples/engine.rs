@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! engine primitive
-//! engine seal|open copy|hash|cipher|both FROM TO [THREADS]   one part of the work after the other
+//! engine seal|open copy|hash|cipher|both|both-sides FROM TO [THREADS]   one part of the work after the other
 //! engine identity FILE                                       makes an X25519 identity
 //! engine seal-file|open-file IDENTITY FROM TO                a whole age file
 //! engine seal-dataset|open-dataset IDENTITY FROM TO          what `pox seal` and `pox open` do, synced to the disk
@@ -77,6 +77,7 @@ fn part(direction: &str, work: &str, from: &str, to: &str, team: Team) {
         "hash" => Work::Hash,
         "cipher" => Work::Cipher,
         "both" => Work::Both,
+        "both-sides" => Work::BothSides,
         other => panic!("no such work: {other}"),
     };
     let (from, to) = (input(from), output(to));

@@ -75,7 +75,10 @@ fn round(told: &mut Told) {
         let mut child = start_victim(place, "seal");
         if turn < 4 && wait(&mut child, whole.mul_f64(random())) {
             told.kills += 1;
-            assert!(!sealed.exists(), "half a dataset has its final name");
+            if sealed.exists() {
+                // Killed after it had got its name: then it is whole, as is checked below.
+                break;
+            }
             before.extend(fs::read(place.join(".sealed.pox-partial/data.age")));
             if turn == 2 && random() < 0.5 {
                 told.changed += 1;
@@ -101,7 +104,9 @@ fn round(told: &mut Told) {
         if turn < 3 && wait(&mut child, whole.mul_f64(random())) {
             told.kills += 1;
             told.openings += 1;
-            assert!(!opened.exists(), "half of what was opened has its final name");
+            if opened.exists() {
+                break;
+            }
             continue;
         }
         assert!(child.wait().unwrap().success());

@@ -4,7 +4,7 @@ use super::header::Header;
 use super::open::Locked;
 use super::payload::{NONCE, PayloadKey};
 use super::{AgeError, PayloadError, SealHeaderError};
-use crate::engine::{Cipher, OpenFile, SealFile, Team, TreeHash, read_at, run, write_at};
+use crate::engine::{Cipher, OpenFile, Piece, SealFile, Team, TreeHash, read_at, run, write_at};
 use crate::hashing::Blake3Digest;
 use crate::keys::{FileKey, KeyCommitment, Recipient};
 use crate::random::{Randomness, draw};
@@ -44,7 +44,7 @@ pub fn seal_file(
     let cipher = PayloadKey::new(&file_key, &nonce);
     let sealing =
         SealFile { cipher: &cipher, start: start.len() as u64, chunks: team.chunks(), is_hashed: true };
-    seal_payload(&sealing, from, to, &mut hash, team)?;
+    seal_payload(&sealing, from, to, &mut hash, None, team)?;
     Ok(SealedFile { digest: hash.digest(), key_commitment: file_key.commitment(&nonce), len: hash.len() })
 }
 
@@ -53,9 +53,11 @@ fn seal_payload<C: Cipher>(
     from: &File,
     to: &File,
     hash: &mut TreeHash,
+    mut content: Option<&mut TreeHash>,
     team: Team,
 ) -> Result<(), AgeError> {
     let len = from.metadata().map_err(AgeError::Io)?.len();
+    let is_read = content.is_some();
     let (span, mut next) = (sealing.span(), 0);
     let count = len.div_ceil(span).max(1);
     run(
@@ -72,11 +74,19 @@ fn seal_payload<C: Cipher>(
             if read_at(from, &mut places, index * span).map_err(AgeError::Io)? != text as u64 {
                 return Err(AgeError::Io(io::ErrorKind::UnexpectedEof.into()));
             }
+            let content = is_read.then(|| {
+                let places = segment.texts::<C>(0..text);
+                let slices: Vec<&[u8]> = places.iter().map(|place| &**place).collect();
+                Piece::of_slices(index * span, &slices)
+            });
             let sealed = sealing.seal(index, index + 1 == count, segment);
             write_at(to, &mut [IoSlice::new(segment)], sealed.offset).map_err(AgeError::Io)?;
-            Ok(sealed)
+            Ok((sealed, content))
         },
-        |sealed, segment| {
+        |(sealed, read), segment| {
+            if let (Some(content), Some((piece, [before, after]))) = (&mut content, read) {
+                content.append(&piece, [&before, &after]);
+            }
             if sealing.is_hashed {
                 hash.append(&sealed.piece, sealed.piece.edges(segment));
             }
@@ -181,6 +191,8 @@ pub mod measure {
         Cipher,
         /// Both.
         Both,
+        /// Both, and the digest of what is read, when sealing.
+        BothSides,
     }
 
     /// Seals under a key that anybody knows, with room for a header of this length before it.
@@ -189,11 +201,13 @@ pub mod measure {
         match work.key() {
             Some(cipher) => {
                 let sealing = SealFile { cipher: &cipher, start, chunks, is_hashed };
-                super::seal_payload(&sealing, from, to, &mut hash, team)
+                let mut content = TreeHash::default();
+                let content = (work == Work::BothSides).then_some(&mut content);
+                super::seal_payload(&sealing, from, to, &mut hash, content, team)
             }
             None => {
                 let sealing = SealFile { cipher: &Nothing, start, chunks, is_hashed };
-                super::seal_payload(&sealing, from, to, &mut hash, team)
+                super::seal_payload(&sealing, from, to, &mut hash, None, team)
             }
         }
     }
@@ -216,12 +230,12 @@ pub mod measure {
 
     impl Work {
         fn hashes(self) -> bool {
-            matches!(self, Self::Hash | Self::Both)
+            matches!(self, Self::Hash | Self::Both | Self::BothSides)
         }
 
         fn key(self) -> Option<PayloadKey> {
             let key = || FileKey::from_bytes(&[7; 16]).ok().map(|key| PayloadKey::new(&key, &[7; NONCE]));
-            matches!(self, Self::Cipher | Self::Both).then(key).flatten()
+            matches!(self, Self::Cipher | Self::Both | Self::BothSides).then(key).flatten()
         }
 
         fn header(self, len: u64) -> TreeHash {

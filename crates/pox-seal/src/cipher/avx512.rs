@@ -1,8 +1,9 @@
 //! ChaCha20-Poly1305 for processors with AVX-512 and its 52-bit multiply-add (IFMA).
 //!
 //! **Why.** Sealing is bounded by this one primitive. The libraries that run everywhere (ring and AWS-LC carry the same
-//! AVX2 code) seal 64 KiB at 2.6 GB/s on a Zen 4 core; BLAKE3 hashes at 5 to 6. The kernel here is measured against the
-//! library in the same run by `benches/data-plane.sh`; see its table for the gain.
+//! AVX2 code) seal 64 KiB at 2.6 GB/s on a Zen 4 core; BLAKE3 hashes at 5 to 6. OpenSSL's AVX-512 code is faster, but isn't
+//! for a static program without a C library of its own. `benches/data-plane.sh` measures this kernel and the library in the
+//! same run (`engine` against `engine, portable`).
 //!
 //! **How.** Sixteen ChaCha20 blocks side by side, one word of all of them in each register; Poly1305 over eight blocks
 //! side by side, in limbs of 44, 44 and 42 bits. The two share one loop, since each leaves slots that the other fills:
