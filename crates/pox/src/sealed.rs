@@ -24,8 +24,8 @@ impl Source {
     /// Opens a place for reading; nothing is made there.
     pub(crate) fn open(context: &Context, location: &Location) -> Result<Self, Failure> {
         let access = context.access([&*location.to_string()]);
-        let store = Store::open_existing(location, &access)
-            .map_err(|error| Failure::from(error).about(location))?;
+        let store =
+            Store::open_existing(location, &access).map_err(|error| Failure::from(error).about(location))?;
         Ok(Self { store, folder: location.directory().map(Path::to_owned) })
     }
 

@@ -4,14 +4,13 @@ use crate::sealed::{Same, identity, recipient};
 use pox_seal::age::{Sealer, open_bytes};
 use pox_seal::dataset::{
     B3Sums, DatasetCommitment, DirectorySink, EntryPath, KeyCommitments, Limits, Modes, ObjectKeys,
-    ObjectName, ObjectSource, decode_item, decode_record, Sealing, open, read_journal, seal,
-    seal_resumable,
+    ObjectName, ObjectSource, Sealing, decode_item, decode_record, open, read_journal, seal, seal_resumable,
 };
 use pox_seal::engine::Team;
 use pox_seal::{Blake3Digest, FileKey, KeyCommitment};
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
 use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// What a run may write.
