@@ -9,14 +9,19 @@
 //! [`ObjectSource`](dataset::ObjectSource) and go to an [`ObjectSink`](dataset::ObjectSink).
 
 pub mod age;
+mod cipher;
 pub mod dataset;
+pub mod engine;
 mod hashing;
 mod kdf;
 mod keys;
+mod memory;
 mod random;
 
+pub use cipher::primitive;
 pub use hashing::Blake3Digest;
 pub use keys::{
     BadKey, FileKey, Identity, IdentityKind, KeyCommitment, MAX_IDENTITY_FILE, Recipient, parse_identities,
 };
+pub use memory::forbid_dumps;
 pub use random::{NoRandomness, OsRandom, Randomness};

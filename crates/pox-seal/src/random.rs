@@ -45,6 +45,13 @@ impl Stream {
         hasher.update(seed.as_ref());
         Ok(Self(hasher.finalize_xof()))
     }
+
+    /// The next 32 bytes.
+    pub(crate) fn salt(&mut self) -> [u8; 32] {
+        let mut salt = [0; 32];
+        self.0.fill(&mut salt);
+        salt
+    }
 }
 
 impl TryRng for Stream {

@@ -3,7 +3,7 @@
 
 use pox_seal::dataset::{
     B3Sums, DatasetCommitment, DirectorySink, DirectorySource, Invalid, Kind, Limits, Modes, ObjectKeys,
-    ObjectName, ObjectSource, OpenError, Opened, SealError, SealedDataset, file_keys, open, seal,
+    ObjectName, ObjectSink, ObjectSource, OpenError, Opened, SealError, SealedDataset, file_keys, open, seal,
 };
 use pox_seal::{FileKey, Identity, IdentityKind, OsRandom};
 use std::collections::BTreeMap;
@@ -386,6 +386,52 @@ fn an_existing_destination_stays() {
         open(&mut source, &sealed.commitment, &keys, &dest, Limits::NONE, Modes::AsSealed, &mut |_| ());
     assert!(matches!(result, Err(OpenError::Io(_))));
     assert_eq!(fs::read(owner.path("opened/mine")).unwrap(), b"mine");
+}
+
+/// Takes objects as a network does: one byte after the other, and no file.
+struct Stream {
+    folder: std::path::PathBuf,
+    open: Option<fs::File>,
+    is_finished: bool,
+}
+
+impl ObjectSink for Stream {
+    fn create(&mut self, name: &ObjectName) -> io::Result<()> {
+        self.open = Some(fs::File::create_new(self.folder.join(name.as_str()))?);
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        io::Write::write_all(self.open.as_mut().unwrap(), bytes)
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.open = None;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.is_finished = true;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stream_gets_what_a_file_gets() {
+    let owner = Owner::new();
+    odd_tree(&owner.path("tree"));
+    fs::write(owner.path("tree/large"), vec![7; 9_000_000]).unwrap();
+    let folder = owner.path("sealed");
+    fs::create_dir(&folder).unwrap();
+    let mut sink = Stream { folder, open: None, is_finished: false };
+    let recipients = [owner.identity.recipient().unwrap()];
+    let tree = owner.path("tree");
+    let sealed = seal(&[&tree], &recipients, &mut sink, &mut OsRandom, &mut |_| ()).unwrap();
+    assert!(sink.is_finished);
+    let bytes = fs::read(owner.path("sealed/data.age")).unwrap();
+    assert_eq!(sealed.objects[0].digest, pox_seal::Blake3Digest::of(&bytes));
+    assert_eq!(sealed.objects[0].len, bytes.len() as u64);
+    owner.open("sealed", &sealed.commitment).unwrap();
 }
 
 /// Breaks off after some bytes of one object.

@@ -25,6 +25,12 @@ impl ByteProgress {
         Self(bar)
     }
 
+    /// So many bytes were done before: the rate and the time left don't count them.
+    pub(crate) fn starts_at(&self, bytes: u64) {
+        self.0.set_position(bytes);
+        self.0.reset_eta();
+    }
+
     /// So many bytes went by so far.
     pub(crate) fn at(&self, bytes: u64) {
         self.0.set_position(bytes);

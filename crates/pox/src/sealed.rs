@@ -11,25 +11,29 @@ use pox_seal::dataset::{
 use pox_store::{Location, Name, PutMode, Range, Store};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A dataset's public files in a folder or behind HTTP.
-pub(crate) struct Source(Store);
+pub(crate) struct Source {
+    store: Store,
+    /// Where the files are, if they are on this machine.
+    folder: Option<PathBuf>,
+}
 
 impl Source {
     /// Opens a place for reading; nothing is made there.
     pub(crate) fn open(context: &Context, location: &Location) -> Result<Self, Failure> {
         let access = context.access([&*location.to_string()]);
-        Store::open_existing(location, &access)
-            .map(Self)
-            .map_err(|error| Failure::from(error).about(location))
+        let store =
+            Store::open_existing(location, &access).map_err(|error| Failure::from(error).about(location))?;
+        Ok(Self { store, folder: location.directory().map(Path::to_owned) })
     }
 
     /// What the dataset there says it is.
     pub(crate) fn commitment(&mut self) -> Result<DatasetCommitment, Failure> {
         let mut text = Vec::new();
         let name = name(&index()?)?;
-        let stored = self.0.get(&name, Range::ALL)?;
+        let stored = self.store.get(&name, Range::ALL)?;
         stored
             .take(MAX_TEXT as u64 + 1)
             .read_to_end(&mut text)
@@ -52,7 +56,12 @@ impl ObjectSource for Source {
     fn open(&mut self, name: &ObjectName, offset: u64) -> io::Result<Box<dyn Read + '_>> {
         let name = name.as_str().parse::<Name>().map_err(io::Error::other)?;
         let range = Range { start: offset, end: None };
-        Ok(Box::new(self.0.get(&name, range).map_err(io::Error::other)?))
+        Ok(Box::new(self.store.get(&name, range).map_err(io::Error::other)?))
+    }
+
+    /// Read by all cores, each at its own offset; whatever it is, it is checked as what comes over a network is.
+    fn file(&mut self, name: &ObjectName) -> io::Result<Option<File>> {
+        self.folder.as_ref().map(|folder| File::open(folder.join(name.as_str()))).transpose()
     }
 }
 

@@ -4,12 +4,14 @@ use crate::sealed::{Same, identity, recipient};
 use pox_seal::age::{Sealer, open_bytes};
 use pox_seal::dataset::{
     B3Sums, DatasetCommitment, DirectorySink, EntryPath, KeyCommitments, Limits, Modes, ObjectKeys,
-    ObjectName, ObjectSource, decode_item, open, seal,
+    ObjectName, ObjectSource, Sealing, decode_item, decode_record, open, read_journal, seal, seal_resumable,
 };
+use pox_seal::engine::Team;
 use pox_seal::{Blake3Digest, FileKey, KeyCommitment};
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// What a run may write.
 const LIMITS: Limits = Limits { bytes: 1 << 20, entries: 200 };
@@ -41,6 +43,21 @@ pub(crate) fn entry_path(input: &[u8]) {
     }
 }
 
+pub(crate) fn journal_record(input: &[u8]) {
+    if let Some(encoded) = decode_record(input) {
+        assert_eq!(encoded, input);
+    }
+}
+
+/// What an interrupted sealing left, after somebody had their hands on it.
+pub(crate) fn journal(input: &[u8]) {
+    let mut file = tempfile::tempfile().expect("a file for this run");
+    file.write_all(input).expect("it takes the input");
+    for record in read_journal(file, &[identity()]).expect("the file can be read").unwrap_or_default() {
+        assert_eq!(decode_record(&record), Some(record));
+    }
+}
+
 /// The input is the root, the manifest and the archive that an owner with bad intentions sealed: no mutation gets past the
 /// digests, keys and chunks that are checked before them, so they are made to fit.
 pub(crate) fn dataset(mut input: &[u8]) {
@@ -65,15 +82,22 @@ pub(crate) fn dataset(mut input: &[u8]) {
         ["data.age", "manifest.age"].map(|name| (object(name), file_key())).into_iter().collect();
     let folder = tempfile::tempdir().expect("a folder for this run");
     let dest = folder.path().join("opened");
-    let opened = open(&mut Objects(objects), &commitment, &keys, &dest, LIMITS, Modes::ReadOnly, &mut |_| {});
-    let left: Vec<_> = fs::read_dir(folder.path()).expect("it is there").collect();
-    match opened {
-        Ok(opened) => {
-            assert!(dest.is_dir() && left.len() == 1);
-            assert!(opened.bytes <= LIMITS.bytes && opened.entries <= LIMITS.entries);
+    // Once as a stream and once as a file: both must come to the same.
+    let outcomes = [false, true].map(|as_files| {
+        let mut source = Objects { objects: &objects, as_files };
+        let opened = open(&mut source, &commitment, &keys, &dest, LIMITS, Modes::ReadOnly, &mut |_| {});
+        let left: Vec<_> = fs::read_dir(folder.path()).expect("it is there").collect();
+        match &opened {
+            Ok(opened) => {
+                assert!(dest.is_dir() && left.len() == 1);
+                assert!(opened.bytes <= LIMITS.bytes && opened.entries <= LIMITS.entries);
+                fs::remove_dir_all(&dest).expect("root may remove it");
+            }
+            Err(_) => assert!(left.is_empty(), "a failure leaves something behind"),
         }
-        Err(_) => assert!(left.is_empty(), "a failure leaves something behind"),
-    }
+        opened.ok()
+    });
+    assert_eq!(outcomes[0], outcomes[1]);
 }
 
 fn sealed(plain: &[u8]) -> (Vec<u8>, KeyCommitment) {
@@ -87,12 +111,24 @@ fn object(name: &str) -> ObjectName {
     ObjectName::new(name).expect("a good name")
 }
 
-struct Objects(BTreeMap<&'static str, Vec<u8>>);
+struct Objects<'a> {
+    objects: &'a BTreeMap<&'static str, Vec<u8>>,
+    as_files: bool,
+}
 
-impl ObjectSource for Objects {
+impl ObjectSource for Objects<'_> {
     fn open(&mut self, name: &ObjectName, offset: u64) -> io::Result<Box<dyn Read + '_>> {
-        let bytes = self.0.get(name.as_str()).ok_or(io::ErrorKind::NotFound)?;
+        let bytes = self.objects.get(name.as_str()).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(&bytes[bytes.len().min(offset as usize)..]))
+    }
+
+    fn file(&mut self, name: &ObjectName) -> io::Result<Option<File>> {
+        if !self.as_files {
+            return Ok(None);
+        }
+        let mut file = tempfile::tempfile()?;
+        file.write_all(self.objects.get(name.as_str()).ok_or(io::ErrorKind::NotFound)?)?;
+        Ok(Some(file))
     }
 }
 
@@ -155,4 +191,36 @@ pub(crate) fn item_seeds() -> Vec<Vec<u8>> {
 
 pub(crate) fn path_seeds() -> Vec<Vec<u8>> {
     vec![b"a".to_vec(), b"a/b c/.d".to_vec(), b"../a".to_vec()]
+}
+
+/// The journal of a sealing, while it goes on.
+fn journal_example() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (tree, directory) = (folder.path().join("tree"), folder.path().join("sealed"));
+    fs::create_dir_all(tree.join("sub")).expect("a tree");
+    fs::write(tree.join("small"), "content").expect("a file");
+    fs::write(tree.join("zlarge"), vec![7; 700_000]).expect("a file");
+    let sealing = Sealing {
+        inputs: &[&tree],
+        recipients: &[recipient()],
+        identities: &[],
+        directory: &directory,
+        every: std::time::Duration::ZERO,
+        team: Team::of(64),
+    };
+    let mut last = Vec::new();
+    let journal = folder.path().join(".sealed.pox-partial/journal");
+    let mut keep = |_| last = fs::read(&journal).expect("there is a journal");
+    seal_resumable(&sealing, &mut Same, &mut |_| {}, &mut keep).expect("it can be sealed");
+    last
+}
+
+pub(crate) fn journal_seeds() -> Vec<Vec<u8>> {
+    vec![journal_example()]
+}
+
+pub(crate) fn record_seeds() -> Vec<Vec<u8>> {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(&journal_example()).expect("it takes the journal");
+    read_journal(file, &[identity()]).expect("it can be read").expect("it has a checkpoint")
 }

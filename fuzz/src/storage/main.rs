@@ -18,6 +18,8 @@ const TARGETS: &[Target] = &[
     Target { name: "key-commitments", run: dataset::key_commitments, seeds: dataset::text_seeds },
     Target { name: "manifest-item", run: dataset::manifest_item, seeds: dataset::item_seeds },
     Target { name: "entry-path", run: dataset::entry_path, seeds: dataset::path_seeds },
+    Target { name: "journal-record", run: dataset::journal_record, seeds: dataset::record_seeds },
+    Target { name: "journal", run: dataset::journal, seeds: dataset::journal_seeds },
     Target { name: "dataset", run: dataset::dataset, seeds: dataset::seeds },
     Target { name: "image-manifest", run: image::manifest, seeds: image::manifest_seeds },
     Target { name: "image-config", run: image::config, seeds: image::config_seeds },

@@ -4,6 +4,7 @@
 //! Headers are strict and bounded; payloads are sealed and opened on all cores in constant memory.
 
 mod armor;
+mod file;
 mod header;
 pub(crate) mod hybrid;
 mod open;
@@ -14,8 +15,12 @@ mod stanza;
 pub(crate) mod x25519;
 
 pub use armor::{ArmorError, MAX_ARMORED, armor, dearmor};
+#[doc(hidden)]
+pub use file::measure;
+pub use file::{SealedFile, open_file, seal_file};
 pub use header::{Header, MAX_HEADER, MAX_STANZAS, SealHeaderError};
 pub use open::{Locked, Opener, open_bytes};
+pub(crate) use payload::PayloadKey;
 pub use payload::{CHUNK, NONCE, SEALED_CHUNK, TAG, chunks_of, sealed_len};
 pub use seal::{Sealer, seal_bytes};
 pub use stanza::Stanza;

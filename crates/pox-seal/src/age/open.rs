@@ -1,8 +1,9 @@
 //! Opening a stream.
 
 use super::header::Header;
-use super::payload::{BATCH, NONCE, PayloadKey, Position, SEALED_CHUNK, Slots, TAG};
+use super::payload::{BATCH, NONCE, PayloadKey, SEALED_CHUNK, Slots, TAG};
 use super::{AgeError, HeaderError, PayloadError};
+use crate::engine::Position;
 use crate::keys::{FileKey, Identity, KeyCommitment};
 use std::io::{self, BufRead, Read};
 use zeroize::Zeroizing;
@@ -40,6 +41,12 @@ impl<R: BufRead> Locked<R> {
     /// The public commitment that this key would have for this file.
     pub fn key_commitment(&self, key: &FileKey) -> KeyCommitment {
         key.commitment(&self.nonce)
+    }
+
+    /// Checks the header with the key, and gives the payload's key.
+    pub(crate) fn payload_key(&self, key: &FileKey) -> Result<PayloadKey, AgeError> {
+        self.header.check(key)?;
+        Ok(PayloadKey::new(key, &self.nonce))
     }
 
     /// Where a chunk starts, in bytes from the file's first.
@@ -134,7 +141,7 @@ impl<R: Read> Opener<R> {
         let first = self.next;
         let (mut good, mut error) = match used {
             0 => (0, Some(PayloadError::Truncated)),
-            _ => self.key.open(first, last, &mut self.slots[..used]),
+            _ => self.key.open_all(first, last, &mut self.slots[..used]),
         };
         let lengths = self.slots[..used].chunks(SEALED_CHUNK).map(|slot| slot.len().saturating_sub(TAG));
         self.good.clear();

@@ -1,15 +1,14 @@
 //! The payload's cipher and its geometry: 64 KiB chunks, each sealed on its own, so that any core takes any chunk.
 
 use super::PayloadError;
+use crate::cipher::AeadKey;
+pub use crate::engine::CHUNK;
+use crate::engine::{Cipher, Position};
 use crate::kdf;
 use crate::keys::FileKey;
 use rayon::prelude::*;
-use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use std::ops::{Deref, DerefMut, Range};
 use zeroize::Zeroize;
-
-/// Plaintext bytes in every chunk but the last.
-pub const CHUNK: usize = 64 * 1024;
 
 /// Bytes that sealing adds to a chunk.
 pub const TAG: usize = 16;
@@ -71,52 +70,36 @@ impl Drop for Slots {
     }
 }
 
-/// Where a chunk stands in the file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Position {
-    Inner,
-    Last,
-}
-
-impl Position {
-    fn other(self) -> Self {
-        match self {
-            Self::Inner => Self::Last,
-            Self::Last => Self::Inner,
-        }
-    }
-}
-
 /// The key of one payload.
-pub(crate) struct PayloadKey(LessSafeKey);
+pub(crate) struct PayloadKey(AeadKey);
 
 impl PayloadKey {
     pub(crate) fn new(file_key: &FileKey, nonce: &[u8; NONCE]) -> Self {
-        Self(kdf::aead_key(&kdf::hkdf(file_key.0.as_ref(), nonce, b"payload")))
+        Self(AeadKey::new(&kdf::hkdf(file_key.0.as_ref(), nonce, b"payload")))
     }
 
     /// Seals chunks in place. Each slot of [`SEALED_CHUNK`] bytes ends with room for its tag; only the last may be
     /// shorter.
-    pub(crate) fn seal(&self, first: u64, last: Position, slots: &mut [u8]) -> Result<(), PayloadError> {
+    pub(crate) fn seal_all(&self, first: u64, last: Position, slots: &mut [u8]) -> Result<(), PayloadError> {
         let count = slots.len().div_ceil(SEALED_CHUNK);
-        slots.par_chunks_mut(SEALED_CHUNK).enumerate().try_for_each(|(index, slot)| {
+        first.checked_add(count as u64).ok_or(PayloadError::TooLong)?;
+        slots.par_chunks_mut(SEALED_CHUNK).enumerate().for_each(|(index, slot)| {
             let position = if index + 1 == count { last } else { Position::Inner };
-            let (text, tag) = slot.split_at_mut(slot.len().saturating_sub(TAG));
-            let nonce = nonce(first.checked_add(index as u64).ok_or(PayloadError::TooLong)?, position);
-            let sealed = self
-                .0
-                .seal_in_place_separate_tag(nonce, Aad::empty(), text)
-                .map_err(|_| PayloadError::TooLong)?;
-            tag.copy_from_slice(sealed.as_ref());
-            Ok(())
-        })
+            self.seal(first + index as u64, position, slot);
+        });
+        Ok(())
     }
 
     /// Opens chunks in place, and says how many of them are good, counted from the first.
     ///
     /// A chunk that is good but was sealed for the other [`Position`] counts as good, and ends the count: it is
     /// followed by an error of its own, since the file was cut or extended there.
-    pub(crate) fn open(&self, first: u64, last: Position, slots: &mut [u8]) -> (usize, Option<PayloadError>) {
+    pub(crate) fn open_all(
+        &self,
+        first: u64,
+        last: Position,
+        slots: &mut [u8],
+    ) -> (usize, Option<PayloadError>) {
         let count = slots.len().div_ceil(SEALED_CHUNK);
         let verdicts: Vec<Verdict> = slots
             .par_chunks_mut(SEALED_CHUNK)
@@ -141,21 +124,38 @@ impl PayloadKey {
         }
     }
 
-    /// ring wipes what it can't authenticate, so a copy is kept for the second look at the position.
+    /// What can't be authenticated is lost, so a copy is kept for the second look at the position.
     fn open_one(&self, index: u64, position: Position, slot: &mut [u8], spare: &mut Vec<u8>) -> Verdict {
         let full = slot.len() == SEALED_CHUNK;
         if full {
             spare.clear();
             spare.extend_from_slice(slot);
         }
-        if self.0.open_in_place(nonce(index, position), Aad::empty(), slot).is_ok() {
+        if self.open(index, position, slot) {
             return Verdict::Good;
         }
-        if full && self.0.open_in_place(nonce(index, position.other()), Aad::empty(), spare).is_ok() {
+        if full && self.open(index, position.other(), spare) {
             slot.copy_from_slice(spare);
             return Verdict::Misplaced(position);
         }
         Verdict::Bad
+    }
+}
+
+impl Cipher for PayloadKey {
+    const HEAD: usize = 0;
+    const TAIL: usize = TAG;
+
+    fn seal(&self, chunk: u64, position: Position, slot: &mut [u8]) {
+        let (text, tag) = slot.split_at_mut(slot.len().saturating_sub(TAG));
+        tag.copy_from_slice(&self.0.seal(&nonce(chunk, position), text));
+    }
+
+    fn open(&self, chunk: u64, position: Position, slot: &mut [u8]) -> bool {
+        match slot.split_last_chunk_mut::<TAG>() {
+            Some((text, tag)) => self.0.open(&nonce(chunk, position), text, tag),
+            None => false,
+        }
     }
 }
 
@@ -168,9 +168,9 @@ enum Verdict {
 }
 
 /// The chunk's number, big-endian in eleven bytes, and whether it is the last.
-fn nonce(index: u64, position: Position) -> Nonce {
-    let mut bytes = [0; NONCE_LEN];
+fn nonce(index: u64, position: Position) -> [u8; 12] {
+    let mut bytes = [0; 12];
     bytes[3..11].copy_from_slice(&index.to_be_bytes());
     bytes[11] = u8::from(position == Position::Last);
-    Nonce::assume_unique_for_key(bytes)
+    bytes
 }

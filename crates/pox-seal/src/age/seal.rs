@@ -1,8 +1,9 @@
 //! Sealing a stream.
 
 use super::header::Header;
-use super::payload::{BATCH, CHUNK, NONCE, PayloadKey, Position, SEALED_CHUNK, Slots, TAG};
+use super::payload::{BATCH, CHUNK, NONCE, PayloadKey, SEALED_CHUNK, Slots, TAG};
 use super::{AgeError, SealHeaderError};
+use crate::engine::Position;
 use crate::keys::{FileKey, KeyCommitment, Recipient};
 use crate::random::{OsRandom, Randomness, draw};
 use std::io::{self, IoSliceMut, Read, Write};
@@ -130,7 +131,7 @@ impl<W: Write> Sealer<W> {
         let chunks = self.filled.div_ceil(CHUNK).max(1);
         let used = self.filled + chunks * TAG;
         let slots = &mut self.slots[..used];
-        self.key.seal(self.next, last, slots).map_err(AgeError::Payload)?;
+        self.key.seal_all(self.next, last, slots).map_err(AgeError::Payload)?;
         self.sink.write_all(slots)?;
         self.next += chunks as u64;
         self.filled = 0;

@@ -101,6 +101,10 @@ impl ObjectName {
         Self("ROOT".into())
     }
 
+    pub(crate) fn journal() -> Self {
+        Self("journal".into())
+    }
+
     pub(crate) fn b3sums() -> Self {
         Self("B3SUMS".into())
     }

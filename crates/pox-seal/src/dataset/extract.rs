@@ -58,15 +58,14 @@ impl<'a> Extract<'a> {
             data.expect(&archive::END)?;
         }
         data.expect_end()?;
-        let is_end = manifest.fill_buf().map_err(manifest_error)?.is_empty();
+        let is_end = at_end_of(manifest)?;
         let root = std::mem::take(&mut self.root).finish();
         let counted = Trailer { entries: self.entries, bytes: self.bytes, root };
         if trailer != counted || !is_end || (kind == Kind::File && self.entries != 1) {
             return Err(wrong_manifest());
         }
         self.leave(None)?;
-        let mode = if self.modes == Modes::ReadOnly { 0o555 } else { 0o755 };
-        fs::set_permissions(self.base, Permissions::from_mode(mode)).map_err(OpenError::Io)?;
+        finish_base(self.base, self.modes)?;
         Ok(Opened { kind, entries: self.entries, bytes: self.bytes, root })
     }
 
@@ -130,7 +129,7 @@ impl<'a> Extract<'a> {
         while let Some((folder, meta)) = self.folders.pop_if(|(folder, _)| !holds(folder)) {
             let path = self.at(&folder);
             let handle = File::open(&path).map_err(OpenError::Io)?;
-            self.finish(&handle, &meta, 0o111)?;
+            set_meta(&handle, &meta, self.modes, 0o111)?;
         }
         Ok(())
     }
@@ -167,30 +166,45 @@ impl<'a> Extract<'a> {
         if crate::Blake3Digest::from(*hasher.finalize().as_bytes()) != digest {
             return Err(wrong_data(Invalid::File));
         }
-        self.finish(&file, meta, 0)
-    }
-
-    /// Sets time and permissions.
-    fn finish(&self, file: &File, meta: &Meta, search: u32) -> Result<(), OpenError> {
-        let whole = Duration::from_secs(meta.seconds.unsigned_abs());
-        let time = match meta.seconds >= 0 {
-            true => SystemTime::UNIX_EPOCH.checked_add(whole),
-            false => SystemTime::UNIX_EPOCH.checked_sub(whole),
-        };
-        let time = time.and_then(|time| time.checked_add(Duration::from_nanos(meta.nanoseconds.into())));
-        file.set_modified(time.ok_or_else(wrong_manifest)?).map_err(OpenError::Io)?;
-        let mode = u32::from(meta.mode);
-        let mode = match self.modes {
-            Modes::AsSealed => mode,
-            Modes::ReadOnly if mode & 0o111 != 0 => 0o555,
-            Modes::ReadOnly => 0o444 | search,
-        };
-        file.set_permissions(Permissions::from_mode(mode)).map_err(OpenError::Io)
+        finish_file(&file, meta, self.modes)
     }
 
     fn at(&self, path: &EntryPath) -> PathBuf {
         self.base.join(path.as_path())
     }
+}
+
+/// Sets a file's time and permissions.
+pub(crate) fn finish_file(file: &File, meta: &Meta, modes: Modes) -> Result<(), OpenError> {
+    set_meta(file, meta, modes, 0)
+}
+
+fn set_meta(file: &File, meta: &Meta, modes: Modes, search: u32) -> Result<(), OpenError> {
+    let whole = Duration::from_secs(meta.seconds.unsigned_abs());
+    let time = match meta.seconds >= 0 {
+        true => SystemTime::UNIX_EPOCH.checked_add(whole),
+        false => SystemTime::UNIX_EPOCH.checked_sub(whole),
+    };
+    let time = time.and_then(|time| time.checked_add(Duration::from_nanos(meta.nanoseconds.into())));
+    file.set_modified(time.ok_or_else(wrong_manifest)?).map_err(OpenError::Io)?;
+    let mode = u32::from(meta.mode);
+    let mode = match modes {
+        Modes::AsSealed => mode,
+        Modes::ReadOnly if mode & 0o111 != 0 => 0o555,
+        Modes::ReadOnly => 0o444 | search,
+    };
+    file.set_permissions(Permissions::from_mode(mode)).map_err(OpenError::Io)
+}
+
+/// Whether a manifest has nothing more.
+pub(crate) fn at_end_of(manifest: &mut impl BufRead) -> Result<bool, OpenError> {
+    manifest.fill_buf().map(|rest| rest.is_empty()).map_err(manifest_error)
+}
+
+/// Sets the permissions of the folder that everything was extracted into.
+pub(crate) fn finish_base(base: &Path, modes: Modes) -> Result<(), OpenError> {
+    let mode = if modes == Modes::ReadOnly { 0o555 } else { 0o755 };
+    fs::set_permissions(base, Permissions::from_mode(mode)).map_err(OpenError::Io)
 }
 
 /// Reads the opened `data.age` and knows where it is.

@@ -16,21 +16,29 @@ mod archive;
 mod b3sums;
 mod directory;
 mod extract;
+mod journal;
 mod manifest;
 mod open;
+mod pack;
 mod path;
+mod plan;
+mod resume;
 mod seal;
+mod single;
 mod tree;
 
 pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
 pub use directory::{DirectorySink, DirectorySource};
+pub use journal::{decode_record, read_journal};
 pub use manifest::{
     Entry, Header as ManifestHeader, Kind, MAX_ITEM, Meta, Root, Trailer, decode as decode_item,
 };
 pub use open::{Invalid, Limits, Modes, ObjectKeys, OpenError, Opened, file_keys, open};
 pub use path::{BadPath, EntryPath, MAX_COMPONENT, MAX_DEPTH, MAX_PATH};
+pub use resume::{Begun, Sealing, seal_resumable};
 pub use seal::{SealError, SealedDataset, SealedObject, seal};
 
+use std::fs::File;
 use std::io::{self, Read};
 
 /// Takes a dataset's public files, one after the other.
@@ -46,12 +54,23 @@ pub trait ObjectSink {
     fn close(&mut self) -> io::Result<()>;
     /// Ends the dataset: what was stored becomes visible, all at once where the storage can.
     fn finish(&mut self) -> io::Result<()>;
+
+    /// The open object as a file, if it is one: the engine then writes into it at any offset, from all cores.
+    fn file(&mut self) -> Option<&File> {
+        None
+    }
 }
 
 /// Gives a dataset's public files. Nothing that it gives is believed before it is checked.
 pub trait ObjectSource {
     /// Reads an object from this offset to its end.
     fn open(&mut self, name: &ObjectName, offset: u64) -> io::Result<Box<dyn Read + '_>>;
+
+    /// The object as a file of this machine, if it is one: the engine then reads it at any offset, from all cores.
+    fn file(&mut self, name: &ObjectName) -> io::Result<Option<File>> {
+        let _ = name;
+        Ok(None)
+    }
 }
 
 /// Told the number of plaintext bytes sealed or opened so far.

@@ -2,10 +2,10 @@
 
 use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_TEXT, ObjectName, parse_hex};
 use super::directory::Staging;
-use super::extract::{DataReader, Extract};
+use super::extract::{DataReader, Extract, finish_base};
 use super::manifest::{Header, Item, Kind, Root, read_item};
 use super::{ObjectSource, Progress};
-use crate::age::{AgeError, Locked, Opener};
+use crate::age::{AgeError, Locked, Opener, PayloadKey};
 use crate::hashing::{Blake3Digest, HashReader};
 use crate::keys::{FileKey, Identity};
 use std::collections::BTreeMap;
@@ -152,7 +152,7 @@ pub fn open(
     progress: Progress<'_>,
 ) -> Result<Opened, OpenError> {
     let public = Public::read(source, commitment)?;
-    let mut staging = Staging::beside(dest, 0o700).map_err(OpenError::Io)?;
+    let staging = Staging::beside(dest, 0o700).map_err(OpenError::Io)?;
 
     let manifest = public.spool_manifest(source, staging.path(), limits)?;
     let name = ObjectName::manifest();
@@ -163,6 +163,15 @@ pub fn open(
     };
 
     let object = ObjectName::data();
+    if kind == Kind::File
+        && let Some(data) =
+            source.file(&object).map_err(|error| OpenError::Source { object: object.clone(), error })?
+    {
+        let base = staging.path();
+        let opened = super::single::open(&public, &data, keys, &mut manifest, base, modes, limits, progress)?;
+        finish_base(base, modes)?;
+        return publish(&public, opened, staging);
+    }
     let digest = public.digest(&object);
     let input =
         source.open(&object, 0).map_err(|error| OpenError::Source { object: object.clone(), error })?;
@@ -188,6 +197,11 @@ pub fn open(
         (Ok(_), _) if hashing.digest() != digest => return Err(OpenError::Mismatch { object }),
         (Ok(_), _) => outcome?,
     };
+    publish(&public, opened, staging)
+}
+
+/// Gives what was opened its name, once it is what `ROOT` says too.
+fn publish(public: &Public, opened: Opened, mut staging: Staging) -> Result<Opened, OpenError> {
     if opened.root != public.root {
         return Err(OpenError::Invalid { object: ObjectName::root(), reason: Invalid::Content });
     }
@@ -218,7 +232,7 @@ pub fn file_keys(source: &mut dyn ObjectSource, identities: &[Identity]) -> Resu
 }
 
 /// The public text files, checked against the commitment.
-struct Public {
+pub(crate) struct Public {
     b3sums: B3Sums,
     keys: KeyCommitments,
     root: Root,
@@ -252,7 +266,7 @@ impl Public {
     }
 
     /// The digest that an object must have.
-    fn digest(&self, name: &ObjectName) -> Blake3Digest {
+    pub(crate) fn digest(&self, name: &ObjectName) -> Blake3Digest {
         self.b3sums.digest(name).expect("the constructor checks that each object has a digest")
     }
 
@@ -298,16 +312,40 @@ impl Public {
         reader: R,
         keys: &ObjectKeys,
     ) -> Result<Opener<R>, OpenError> {
+        let (locked, key) = self.checked_key(object, reader, keys)?;
+        locked.open(key).map_err(|_| OpenError::Invalid { object: object.clone(), reason: Invalid::Age })
+    }
+
+    /// The same, for who reads the payload by themselves: its key, and where it starts.
+    pub(crate) fn unlock_payload<R: io::BufRead>(
+        &self,
+        object: &ObjectName,
+        reader: R,
+        keys: &ObjectKeys,
+    ) -> Result<(PayloadKey, u64), OpenError> {
+        let (locked, key) = self.checked_key(object, reader, keys)?;
+        let payload = locked.payload_key(key);
+        let payload =
+            payload.map_err(|_| OpenError::Invalid { object: object.clone(), reason: Invalid::Age })?;
+        Ok((payload, locked.chunk_offset(0)))
+    }
+
+    fn checked_key<'k, R: io::BufRead>(
+        &self,
+        object: &ObjectName,
+        reader: R,
+        keys: &'k ObjectKeys,
+    ) -> Result<(Locked<R>, &'k FileKey), OpenError> {
         let invalid = |reason| OpenError::Invalid { object: object.clone(), reason };
         let locked = Locked::read(reader).map_err(|error| match error {
             AgeError::Io(error) => OpenError::Io(error),
             _ => invalid(Invalid::Age),
         })?;
         let key = keys.key(object).ok_or(invalid(Invalid::NoKey))?;
-        if self.keys.commitment(object) != Some(locked.key_commitment(key)) {
-            return Err(invalid(Invalid::Key));
+        match self.keys.commitment(object) == Some(locked.key_commitment(key)) {
+            true => Ok((locked, key)),
+            false => Err(invalid(Invalid::Key)),
         }
-        locked.open(key).map_err(|_| invalid(Invalid::Age))
     }
 }
 

@@ -1,18 +1,18 @@
 //! Sealing a dataset.
 
-use super::archive::{self, Member};
 use super::b3sums::{B3Sums, DatasetCommitment, KeyCommitments, ObjectName};
-use super::manifest::{Entry, Header, Item, Kind, Meta, RootBuilder, Trailer, write_item};
-use super::path::{BadPath, EntryPath};
-use super::tree::{Found, Walk, single_file};
+use super::manifest::{Entry, Header, Item, Kind, RootBuilder, Trailer, write_item};
+use super::pack::{Account, Data, Packing};
+use super::path::BadPath;
+use super::plan::Plan;
 use super::{ObjectSink, Progress};
 use crate::age::{AgeError, Sealer};
+use crate::engine::Team;
 use crate::hashing::{Blake3Digest, HashWriter};
 use crate::keys::{KeyCommitment, Recipient};
-use crate::random::{NoRandomness, Randomness, draw};
+use crate::random::{NoRandomness, Randomness};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tempfile::SpooledTempFile;
 
@@ -85,6 +85,10 @@ pub enum SealError {
         #[source]
         error: io::Error,
     },
+    /// What would be sealed isn't what was sealed before an interruption; see [`seal_resumable`](super::seal_resumable),
+    /// which then begins anew.
+    #[error("the inputs changed while sealing was interrupted")]
+    Diverged,
     /// The sink doesn't take what is sealed.
     #[error("writing the sealed dataset: {0}")]
     Sink(#[source] io::Error),
@@ -99,7 +103,7 @@ pub enum SealError {
 /// Seals one file as it is, or one folder's content, or several files and folders by their last names.
 ///
 /// Writes `data.age`, `manifest.age`, `KEYS`, `ROOT` and last `B3SUMS`, one after the other, and then finishes the sink.
-/// On an error the sink isn't finished. Holds a few MiB, and the names of one folder per level.
+/// On an error the sink isn't finished. Works on all cores; holds a few segments, and the names of one folder per level.
 pub fn seal(
     inputs: &[&Path],
     recipients: &[Recipient],
@@ -107,47 +111,39 @@ pub fn seal(
     random: &mut dyn Randomness,
     progress: Progress<'_>,
 ) -> Result<SealedDataset, SealError> {
-    let single = match inputs {
-        [one] => single_file(one)?,
-        _ => None,
-    };
-    let kind = if single.is_some() { Kind::File } else { Kind::Tree };
-    let manifest = Manifest::start(kind, recipients, random)?;
-
-    sink.create(&ObjectName::data()).map_err(SealError::Sink)?;
-    let writer = ObjectWriter { sink: &mut *sink, len: 0 };
-    let data = Sealer::with_randomness(recipients, HashWriter::new(writer), random).map_err(start_error)?;
-    let mut packer = Packer { data, manifest, random, at: 0, bytes: 0, progress };
-    match single {
-        Some((path, meta, size, file)) => packer.file(path, meta, size, file, None)?,
-        None => packer.tree(inputs)?,
-    }
-    let Packer { data, manifest, bytes, .. } = packer;
-    let key_commitment = data.key_commitment();
-    let (writer, digest) = data.finish().map_err(SealError::Sink)?.finish();
-    let object = SealedObject { name: ObjectName::data(), digest, key_commitment, len: writer.len };
+    let team = Team::of_machine();
+    let data = Data::new(recipients, team.chunks(), random)?;
+    let plan = Plan::new(inputs, data.span())?;
+    let mut manifest = Manifest::start(plan.kind(), recipients, random)?;
+    sink.create(&ObjectName::data()).and_then(|()| sink.write(data.head())).map_err(SealError::Sink)?;
+    let to = sink.file().map(File::try_clone).transpose().map_err(SealError::Sink)?;
+    let account = Account::new(&data, &mut *sink, &mut manifest, random, progress)?;
+    let (object, bytes) = Packing::new(&data, to, 0).run(team, plan, account)?;
     sink.close().map_err(SealError::Sink)?;
-
     manifest.publish(bytes, object, sink)
 }
 
 /// The manifest while it grows. It is small for most datasets, and sealed from the first byte, so that it may wait on
 /// disk.
-struct Manifest {
+pub(crate) struct Manifest {
     sealer: Sealer<HashWriter<SpooledTempFile>>,
     root: RootBuilder,
     entries: u64,
 }
 
 impl Manifest {
-    fn start(kind: Kind, recipients: &[Recipient], random: &mut dyn Randomness) -> Result<Self, SealError> {
+    pub(crate) fn start(
+        kind: Kind,
+        recipients: &[Recipient],
+        random: &mut dyn Randomness,
+    ) -> Result<Self, SealError> {
         let spool = HashWriter::new(SpooledTempFile::new(SPOOL_IN_MEMORY));
         let mut sealer = Sealer::with_randomness(recipients, spool, random).map_err(start_error)?;
         write_item(&mut sealer, &Item::Header(Header { kind }).encode()).map_err(SealError::Sink)?;
         Ok(Self { sealer, root: RootBuilder::default(), entries: 0 })
     }
 
-    fn push(&mut self, entry: Entry) -> Result<(), SealError> {
+    pub(crate) fn push(&mut self, entry: Entry) -> Result<(), SealError> {
         let item = Item::Entry(entry).encode();
         self.root.push(&item);
         self.entries += 1;
@@ -155,7 +151,7 @@ impl Manifest {
     }
 
     /// Writes everything that follows `data.age`.
-    fn publish(
+    pub(crate) fn publish(
         self,
         bytes: u64,
         data: SealedObject,
@@ -189,106 +185,6 @@ impl Manifest {
     }
 }
 
-/// Writes `data.age` and the manifest's entries side by side.
-struct Packer<'a, W: Write> {
-    data: Sealer<W>,
-    manifest: Manifest,
-    random: &'a mut dyn Randomness,
-    /// Plaintext bytes in `data.age` so far.
-    at: u64,
-    /// Bytes of files so far.
-    bytes: u64,
-    progress: Progress<'a>,
-}
-
-impl<W: Write> Packer<'_, W> {
-    fn tree(&mut self, inputs: &[&Path]) -> Result<(), SealError> {
-        let mut walk = Walk::new(inputs)?;
-        while let Some(found) = walk.next()? {
-            match found {
-                Found::File { path, meta, size, file } => {
-                    let head = archive::header(&path, Member::File { meta: &meta, size });
-                    self.file(path, meta, size, file, Some(head))?;
-                }
-                Found::Folder { path, meta } => {
-                    self.put(&archive::header(&path, Member::Folder { meta: &meta }))?;
-                    let salt = *draw(self.random)?;
-                    self.manifest.push(Entry::Folder { path, meta, salt })?;
-                }
-                Found::Link { path, target } => {
-                    self.put(&archive::header(&path, Member::Link { target: &target }))?;
-                    let salt = *draw(self.random)?;
-                    self.manifest.push(Entry::Link { path, target, salt })?;
-                }
-            }
-        }
-        self.put(&archive::END)
-    }
-
-    /// Seals a file's content; in a tree, between its header and its padding.
-    fn file(
-        &mut self,
-        path: EntryPath,
-        meta: Meta,
-        size: u64,
-        mut file: File,
-        head: Option<Vec<u8>>,
-    ) -> Result<(), SealError> {
-        if let Some(head) = &head {
-            self.put(head)?;
-        }
-        let offset = self.at;
-        let mut hasher = blake3::Hasher::new();
-        let (progress, before) = (&mut *self.progress, self.bytes);
-        let mut count = 0;
-        let mut input = Input { file: &mut file, failed: false };
-        let read = self.data.read_from(&mut input, size, &mut |bytes| {
-            hasher.update(bytes);
-            count += bytes.len() as u64;
-            progress(before + count);
-        });
-        let failed = input.failed;
-        let read = read.map_err(|error| match failed {
-            true => SealError::Io { path: path.as_path().into(), error },
-            false => SealError::Sink(error),
-        })?;
-        let is_same = file.metadata().is_ok_and(|now| {
-            (now.len(), now.mtime(), now.mtime_nsec()) == (size, meta.seconds, i64::from(meta.nanoseconds))
-        });
-        if read != size || !is_same {
-            return Err(SealError::Changed { path: path.as_path().into() });
-        }
-        self.at += size;
-        self.bytes += size;
-        if head.is_some() {
-            self.put(&archive::END[..archive::padding(size)])?;
-        }
-        let (digest, salt) = (Blake3Digest::from(*hasher.finalize().as_bytes()), *draw(self.random)?);
-        self.manifest.push(Entry::File { path, meta, size, offset, digest, salt })
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), SealError> {
-        self.at += bytes.len() as u64;
-        self.data.write_all(bytes).map_err(SealError::Sink)
-    }
-}
-
-/// Remembers that it was the input that failed, not the sink.
-struct Input<'a> {
-    file: &'a mut File,
-    failed: bool,
-}
-
-impl Read for Input<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.file.read(out).inspect_err(|_| self.failed = true)
-    }
-
-    fn read_vectored(&mut self, out: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
-        self.file.read_vectored(out).inspect_err(|_| self.failed = true)
-    }
-}
-
 /// Writes to the object that is open in a sink.
 struct ObjectWriter<'a> {
     sink: &'a mut dyn ObjectSink,
@@ -314,12 +210,12 @@ fn copy(from: &mut dyn Read, name: &ObjectName, sink: &mut dyn ObjectSink) -> io
     Ok(len)
 }
 
-fn start_error(error: AgeError) -> SealError {
+pub(crate) fn start_error(error: AgeError) -> SealError {
     match error {
         AgeError::Io(error) => SealError::Sink(error),
         other => SealError::Age(other),
     }
 }
 
-/// Sealed manifest bytes kept in memory before a temporary file takes over: about 100,000 entries.
-const SPOOL_IN_MEMORY: usize = 16 * 1024 * 1024;
+/// Sealed manifest bytes kept in memory before a temporary file takes over: about 25,000 entries.
+const SPOOL_IN_MEMORY: usize = 4 * 1024 * 1024;

@@ -3,6 +3,8 @@
 use super::manifest::Meta;
 use super::path::EntryPath;
 use super::seal::SealError;
+#[cfg(target_os = "linux")]
+use rustix::fs::ResolveFlags;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 use std::ffi::{CString, OsStr};
@@ -10,12 +12,76 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What the walk came to.
 pub(crate) enum Found {
-    File { path: EntryPath, meta: Meta, size: u64, file: File },
+    File(Arc<FoundFile>),
     Folder { path: EntryPath, meta: Meta },
     Link { path: EntryPath, target: Vec<u8> },
+}
+
+/// A regular file. It is opened by whoever reads it, as often as it takes, and must be this very one each time.
+#[derive(Debug)]
+pub(crate) struct FoundFile {
+    pub(crate) path: EntryPath,
+    pub(crate) meta: Meta,
+    pub(crate) stamp: Stamp,
+    origin: Origin,
+}
+
+/// What tells one state of one file from any other that the system knows of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    pub(crate) modified: (i64, u32),
+    pub(crate) changed: (i64, u32),
+}
+
+/// Where a file is opened: below a folder that is held open, or by an absolute path without links.
+#[derive(Debug)]
+struct Origin {
+    root: Option<Arc<OwnedFd>>,
+    at: PathBuf,
+}
+
+impl FoundFile {
+    /// Opens the file that has its place by now: only [`check`](Self::check), after reading, tells whether it is this one.
+    pub(crate) fn open(&self) -> Result<File, SealError> {
+        let root = self.origin.root.as_ref().map_or(CWD, |root| root.as_fd());
+        open_file(root, &self.origin.at).map_err(|error| self.io(error))
+    }
+
+    /// Whether an open file is the one that was found, in the state in which it was found: asked after reading, so that
+    /// what was read is of that state.
+    pub(crate) fn check(&self, file: &File) -> Result<(), SealError> {
+        let stat = fstat(file).map_err(|error| self.io(error))?;
+        let is_same =
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && Stamp::of(&stat) == self.stamp;
+        if is_same { Ok(()) } else { Err(SealError::Changed { path: self.path.as_path().into() }) }
+    }
+
+    fn io(&self, error: Errno) -> SealError {
+        match error {
+            // A folder on the way is a link now.
+            Errno::LOOP | Errno::XDEV => SealError::Changed { path: self.path.as_path().into() },
+            error => io(self.path.as_path(), error),
+        }
+    }
+}
+
+impl Stamp {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
+            changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
+        }
+    }
 }
 
 /// A walk. Holds one open folder per level, so that nobody can turn a folder into a link under its feet.
@@ -25,7 +91,10 @@ pub(crate) struct Walk {
 
 struct Level {
     /// The folder; none for the paths that the user named.
-    folder: Option<OwnedFd>,
+    folder: Option<Arc<OwnedFd>>,
+    /// The topmost folder above it, and the way from there.
+    root: Option<Arc<OwnedFd>>,
+    below: PathBuf,
     /// Its path in the dataset, empty at the top.
     prefix: Vec<u8>,
     /// What is still to visit, last first.
@@ -46,11 +115,19 @@ impl Walk {
             [] => return Err(SealError::Nothing),
             [one] => {
                 let at = one.canonicalize().map_err(|error| SealError::Io { path: one.into(), error })?;
-                Level::read(open_folder(CWD, &at).map_err(|error| io(one, error))?, Vec::new(), one)?
+                let folder = Arc::new(open_folder(CWD, &at).map_err(|error| io(one, error))?);
+                Level::read(&folder, &folder, PathBuf::new(), Vec::new(), one)?
             }
             several => {
                 let names = several.iter().map(|path| Name::of_input(path)).collect::<Result<_, _>>()?;
-                Level::sorted(None, Vec::new(), names, Path::new(""))?
+                let top = Level {
+                    folder: None,
+                    root: None,
+                    below: PathBuf::new(),
+                    prefix: Vec::new(),
+                    names: Vec::new(),
+                };
+                top.sorted(names, Path::new(""))?
             }
         };
         Ok(Self { levels: vec![top] })
@@ -72,7 +149,7 @@ impl Walk {
         full.extend_from_slice(&next.name);
         let shown = PathBuf::from(OsStr::from_bytes(&full));
         let path = EntryPath::new(full).map_err(|reason| SealError::Path { path: shown.clone(), reason })?;
-        let folder = level.folder.as_ref().map_or(CWD, AsFd::as_fd);
+        let folder = level.folder.as_ref().map_or(CWD, |folder| folder.as_fd());
 
         let stat = statat(folder, &next.at, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| io(&shown, error))?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -84,32 +161,36 @@ impl Walk {
                 Ok(Some(Found::Link { path, target }))
             }
             FileType::Directory => {
-                let opened = open_folder(folder, &next.at).map_err(|error| io(&shown, error))?;
+                let opened = Arc::new(open_folder(folder, &next.at).map_err(|error| io(&shown, error))?);
                 let meta = meta(&fstat(&opened).map_err(|error| io(&shown, error))?);
-                self.levels.push(Level::read(opened, path.as_bytes().to_vec(), &shown)?);
+                let (root, below) = match &level.root {
+                    Some(root) => (root, level.below.join(&next.at)),
+                    None => (&opened, PathBuf::new()),
+                };
+                let level = Level::read(&opened, root, below, path.as_bytes().to_vec(), &shown)?;
+                self.levels.push(level);
                 Ok(Some(Found::Folder { path, meta }))
             }
             FileType::RegularFile => {
-                let (file, stat) = open_file(folder, &next.at).map_err(|error| io(&shown, error))?;
-                if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                    return Err(SealError::Changed { path: shown });
-                }
-                Ok(Some(Found::File { path, meta: meta(&stat), size: size(&stat), file }))
+                let origin = Origin { root: level.root.clone(), at: level.below.join(&next.at) };
+                let (meta, stamp) = (meta(&stat), Stamp::of(&stat));
+                Ok(Some(Found::File(Arc::new(FoundFile { path, meta, stamp, origin }))))
             }
             _ => Err(SealError::Special { path: shown }),
         }
     }
 }
 
-/// Opens a single input that is a regular file.
-pub(crate) fn single_file(path: &Path) -> Result<Option<(EntryPath, Meta, u64, File)>, SealError> {
+/// Finds a single input, if it is a regular file.
+pub(crate) fn single_file(path: &Path) -> Result<Option<FoundFile>, SealError> {
     let name = Name::of_input(path)?;
-    let (file, stat) = open_file(CWD, &name.at).map_err(|error| io(path, error))?;
+    let stat = statat(CWD, &name.at, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| io(path, error))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(None);
     }
     let entry = EntryPath::new(name.name).map_err(|reason| SealError::Path { path: path.into(), reason })?;
-    Ok(Some((entry, meta(&stat), size(&stat), file)))
+    let origin = Origin { root: None, at: name.at };
+    Ok(Some(FoundFile { path: entry, meta: meta(&stat), stamp: Stamp::of(&stat), origin }))
 }
 
 impl Name {
@@ -122,29 +203,31 @@ impl Name {
 }
 
 impl Level {
-    fn read(folder: OwnedFd, prefix: Vec<u8>, shown: &Path) -> Result<Self, SealError> {
+    fn read(
+        folder: &Arc<OwnedFd>,
+        root: &Arc<OwnedFd>,
+        below: PathBuf,
+        prefix: Vec<u8>,
+        shown: &Path,
+    ) -> Result<Self, SealError> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&folder).map_err(|error| io(shown, error))? {
+        for entry in Dir::read_from(folder).map_err(|error| io(shown, error))? {
             let entry = entry.map_err(|error| io(shown, error))?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 names.push(Name { name: name.to_vec(), at: OsStr::from_bytes(name).into() });
             }
         }
-        Self::sorted(Some(folder), prefix, names, shown)
+        let (folder, root) = (Some(folder.clone()), Some(root.clone()));
+        Self { folder, root, below, prefix, names: Vec::new() }.sorted(names, shown)
     }
 
-    fn sorted(
-        folder: Option<OwnedFd>,
-        prefix: Vec<u8>,
-        mut names: Vec<Name>,
-        shown: &Path,
-    ) -> Result<Self, SealError> {
+    fn sorted(self, mut names: Vec<Name>, shown: &Path) -> Result<Self, SealError> {
         names.sort_by(|one, other| other.name.cmp(&one.name));
         if let Some(pair) = names.windows(2).find(|pair| pair[0].name == pair[1].name) {
             return Err(SealError::Twice { path: shown.join(OsStr::from_bytes(&pair[0].name)) });
         }
-        Ok(Self { folder, prefix, names })
+        Ok(Self { names, ..self })
     }
 }
 
@@ -154,12 +237,13 @@ fn open_folder(folder: BorrowedFd<'_>, at: &Path) -> Result<OwnedFd, Errno> {
     openat(folder, at, flags, Mode::empty())
 }
 
-/// Doesn't block on a pipe that took a file's place.
-fn open_file(folder: BorrowedFd<'_>, at: &Path) -> Result<(File, Stat), Errno> {
+/// Doesn't block on a pipe that took a file's place, and follows no link, at the end of the way or on it.
+fn open_file(folder: BorrowedFd<'_>, at: &Path) -> Result<File, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = openat(folder, at, flags, Mode::empty())?;
-    let stat = fstat(&file)?;
-    Ok((file.into(), stat))
+    #[cfg(target_os = "linux")]
+    return rustix::fs::openat2(folder, at, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).map(File::from);
+    #[cfg(not(target_os = "linux"))]
+    openat(folder, at, flags, Mode::empty()).map(File::from)
 }
 
 fn meta(stat: &Stat) -> Meta {
@@ -168,10 +252,6 @@ fn meta(stat: &Stat) -> Meta {
         seconds: stat.st_mtime,
         nanoseconds: stat.st_mtime_nsec as u32,
     }
-}
-
-fn size(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_size).unwrap_or(0)
 }
 
 fn io(path: &Path, error: Errno) -> SealError {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct Seal {
-    /// File or folder
-    pub(crate) path: PathBuf,
+    /// File or folder; several go into one dataset by their last names
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
     /// New folder for the sealed dataset, or an HTTP(S) folder that takes PUT
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) to: String,

@@ -20,6 +20,7 @@ struct Opened {
 }
 
 pub(crate) fn run(context: &Context, args: &Open) -> Result<(), Failure> {
+    pox_seal::forbid_dumps().map_err(Failure::machine)?;
     if args.to.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!("{} exists already", args.to.display())))
             .hint("nothing is overwritten: name a new folder with --to");

@@ -6,11 +6,14 @@ use crate::error::{Failure, Hint as _};
 use crate::progress::ByteProgress;
 use crate::{locate, sealed};
 use pox_core::DatasetCommitment;
-use pox_seal::dataset::{DirectorySink, SealedDataset, seal};
+use pox_seal::dataset::{Begun, SealError, SealedDataset, Sealing, seal_resumable};
+use pox_seal::engine::Team;
 use pox_seal::{IdentityKind, OsRandom, Recipient};
 use pox_store::{Location, Store};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
 
 #[derive(Serialize)]
 struct Sealed {
@@ -32,12 +35,13 @@ struct Object {
 }
 
 pub(crate) fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
+    pox_seal::forbid_dumps().map_err(Failure::machine)?;
     let recipients = recipients(context, &args.recipient)?;
     let to = locate::folder(&args.to, Path::new("."))?;
     let location: Location = to.parse().map_err(Failure::usage)?;
     let made = match location.directory() {
-        Some(folder) => seal_into(context, &args.path, &recipients, folder)?,
-        None => seal_and_store(context, &args.path, &recipients, &location)?,
+        Some(folder) => seal_into(context, &args.paths, &recipients, folder)?,
+        None => seal_and_store(context, &args.paths, &recipients, &location)?,
     };
     let result = Sealed {
         commitment: sealed::to_core(made.commitment),
@@ -59,23 +63,51 @@ pub(crate) fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
 
 fn seal_into(
     context: &Context,
-    path: &Path,
+    paths: &[PathBuf],
     recipients: &[Recipient],
     folder: &Path,
 ) -> Result<SealedDataset, Failure> {
+    let inputs: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     // A folder's size would cost a walk of its own; a missing path fails below, by name.
-    let total = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map_or(0, |file| file.len());
-    let mut sink = DirectorySink::create(folder)
-        .map_err(|error| Failure::usage(format!("cannot make {}: {error}", folder.display())))
-        .hint("--to names a new folder, in one that is there and can be written to")?;
+    let size = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+    let total = inputs.iter().map(|path| size(path)).sum::<Option<u64>>().unwrap_or(0);
+    let identities = [context.home()?.identity()?];
+    let sealing = Sealing {
+        inputs: &inputs,
+        recipients,
+        identities: &identities,
+        directory: folder,
+        every: EVERY,
+        team: Team::of_machine(),
+    };
     let progress = ByteProgress::start(&context.output, "sealing", total);
-    let made = seal(&[path], recipients, &mut sink, &mut OsRandom, &mut |bytes| progress.at(bytes));
-    Ok(made?)
+    let mut begun = |begun: Begun| match begun {
+        Begun::Anew => {}
+        Begun::Resumed { bytes } => {
+            progress.starts_at(bytes);
+            context.output.say(format!("going on where sealing was interrupted, behind {bytes} bytes"));
+        }
+        Begun::Restarted => context.output.say(
+            "an earlier sealing was interrupted and can't be gone on with: beginning anew, with new keys",
+        ),
+    };
+    let made = seal_resumable(&sealing, &mut OsRandom, &mut begun, &mut |bytes| progress.at(bytes));
+    made.map_err(|error| match error {
+        SealError::Sink(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Failure::usage(format!("cannot make {}: {error}", folder.display()))
+                .with_hint("--to names a new folder, in one that is there and can be written to")
+        }
+        SealError::Sink(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Failure::machine(format!("cannot write {}: {error}", folder.display()))
+                .with_hint("make room and run the same command again: it goes on where it was")
+        }
+        error => error.into(),
+    })
 }
 
 fn seal_and_store(
     context: &Context,
-    path: &Path,
+    paths: &[PathBuf],
     recipients: &[Recipient],
     location: &Location,
 ) -> Result<SealedDataset, Failure> {
@@ -86,7 +118,7 @@ fn seal_and_store(
         .map_err(|error| Failure::machine(format!("cannot make a temporary folder: {error}")))
         .hint("TMPDIR names a folder with room for the sealed data")?;
     let folder = scratch.path().join("dataset");
-    let made = seal_into(context, path, recipients, &folder)?;
+    let made = seal_into(context, paths, recipients, &folder)?;
     sealed::upload(context, &made, &folder, &store).map_err(|failure| failure.about(location))?;
     Ok(made)
 }
@@ -130,3 +162,6 @@ fn text(sealed: &Sealed) -> String {
     }
     text
 }
+
+/// How much work an interruption may cost. Each note waits for the disk.
+const EVERY: Duration = Duration::from_secs(5);
