@@ -21,6 +21,7 @@ pub mod receipt;
 pub mod record;
 pub mod refusal;
 pub mod role;
+pub mod s3;
 pub mod secret;
 pub mod signature;
 pub mod task;
