@@ -8,6 +8,7 @@ pub mod endorsements;
 mod endorser;
 pub mod host;
 mod journal;
+mod line;
 mod objects;
 pub mod owner;
 mod runtime;
