@@ -10,13 +10,14 @@ use pox_chain::{ARTIFACT, Account, ChainError, Contract, Deployment, Outbox, Pro
 use pox_core::{Address, UnixTime};
 use pox_devchain::AccountKey;
 use pox_store::image::ImageSource;
+use pox_store::s3::Keys;
 use pox_store::{Access, Location};
 use pox_verify::Anchors;
 use pox_verify::anchors::{Authorities, ChainAnchor, ChainStanding, Release, StepRule};
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One run of the program. Nothing is opened, made or asked before a command needs it.
@@ -105,13 +106,18 @@ impl Context {
         Ok(Outbox::new(self.rpc()?, account))
     }
 
-    /// What an owner's command may touch: any folder, public hosts, and the hosts of these places, since the owner named them.
+    /// What an owner's command may touch: any folder, public hosts, and the hosts of these places, since the owner named them; and
+    /// those of the storage that the owner's settings name, with the keys there.
     pub(crate) fn access<'a>(&self, places: impl IntoIterator<Item = &'a str>) -> Access {
-        let hosts = places.into_iter().filter_map(|place| match place.parse::<Location>() {
+        let places: Vec<_> = places.into_iter().collect();
+        let needs_keys = places.iter().any(|place| place.contains("s3://"));
+        let hosts = places.iter().filter_map(|place| match place.parse::<Location>() {
             Ok(location) => location.host(),
             Err(_) => place.parse::<ImageSource>().ok()?.host(),
         });
-        hosts.fold(Access::default().allow_root(Path::new("/")), Access::allow_host)
+        let access = hosts.fold(Access::default().allow_root(Path::new("/")), Access::allow_host);
+        let access = if needs_keys { with_keys(access) } else { access };
+        self.global.ask_ipfs(access)
     }
 
     /// What this program trusts; it comes with the program, and nothing is asked.
@@ -171,6 +177,13 @@ impl Context {
             Err(error) => Err(Failure::machine(format!("cannot read {}: {error}", path.display()))),
         }
     }
+}
+
+/// Signs with the keys that the environment or AWS's files have.
+fn with_keys(access: Access) -> Access {
+    let keys = Keys::load(&|name| std::env::var(name).ok());
+    let host = keys.endpoint();
+    host.into_iter().fold(access.sign_with(Arc::new(keys)), Access::allow_host)
 }
 
 /// An account as people write it: 0x and 40 digits; with mixed case, the checksum of EIP-55 has to fit.
