@@ -136,7 +136,10 @@ impl<'a, R: Read, W: Write> Download<'a, R, W> {
         let heard = self.outside.hear_about(&self.transfer);
         self.at = 0;
         match heard.inspect_err(|_| self.ended = true).map_err(broken)? {
-            Incoming::Chunk if self.outside.chunk.len() as u64 <= self.left => {
+            Incoming::Chunk
+                if self.outside.chunk.len() as u64 <= self.left
+                    && self.outside.chunk.len() <= MAX_CHUNK_BYTES =>
+            {
                 self.left -= self.outside.chunk.len() as u64;
                 Ok(())
             }
@@ -391,6 +394,8 @@ mod tests {
     fn more_than_was_asked_for_is_refused_and_the_rest_is_read_away() {
         let mut first = outside(&[chunk(10), HostMessage::Done]);
         assert!(first.get("/x", "y", 0, 9).unwrap().read_to_end(&mut Vec::new()).is_err());
+        let mut long = outside(&[chunk(MAX_CHUNK_BYTES + 1), HostMessage::Done]);
+        assert!(long.get("/x", "y", 0, u64::MAX).unwrap().read_to_end(&mut Vec::new()).is_err());
         let mut second = outside(&[chunk(10), chunk(70_000), HostMessage::Done, HostMessage::Done]);
         drop(second.get("/x", "y", 0, u64::MAX).unwrap());
         assert_eq!(second.hear().unwrap(), HostMessage::Done);
