@@ -252,7 +252,7 @@ impl Sign for Counting {
 fn every_request_has_a_signature_of_its_own() {
     let bucket = Bucket::start(once(|| error(503, "SlowDown")), |_, response| response);
     let signer = Arc::new(Counting(Keys::of([bucket.keys()]), Mutex::default()));
-    let access = bucket.server.access().sign_with(signer.clone());
+    let access = bucket.access().sign_with(signer.clone());
     let store = Store::open(&bucket.location(), &access).unwrap();
     store.put(&name("x"), &mut Cursor::new(object(LARGE)), LARGE as u64, PutMode::Create).unwrap();
     // A signature that has run out is no use for the next attempt.
