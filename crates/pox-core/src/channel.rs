@@ -7,6 +7,7 @@ use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
 use crate::endorsement::Endorsement;
 use crate::evidence::EvidenceKind;
+use crate::s3::Operation;
 use alloy_primitives::{Address, B256};
 use std::io::{self, Read, Write};
 
@@ -62,6 +63,14 @@ pub enum HostMessage {
         /// Why, for the run report; not believed.
         #[n(0)]
         reason: String,
+    },
+    /// The host wants to ask S3-compatible storage for something about the object that is being fetched or stored; the answer is
+    /// `Url`. Comes while an answer to `Get` or `Put` is due, any number of times.
+    #[n(6)]
+    Sign {
+        /// What it wants to ask for.
+        #[n(0)]
+        operation: Operation,
     },
     /// What vouches for the quotes that the enclave asked about.
     #[n(5)]
@@ -178,6 +187,13 @@ pub enum EnclaveMessage {
         #[cbor(n(1), with = "crate::bytes::strings")]
         quotes: Vec<Vec<u8>>,
     },
+    /// The answer to `Sign`.
+    #[n(11)]
+    Url {
+        /// A URL good for that one request, for minutes; none, if it is not one that the enclave signs.
+        #[n(0)]
+        url: Option<String>,
+    },
 }
 
 /// What an enclave is doing.
@@ -233,6 +249,85 @@ pub fn send<T: minicbor::Encode<()>>(stream: &mut impl Write, message: &T) -> Re
     Ok(())
 }
 
+/// Writes a `Chunk` of either side's without copying its bytes.
+///
+/// # Errors
+/// The stream fails, or there are more bytes than a chunk has.
+pub fn send_chunk<T: Chunks>(stream: &mut impl Write, bytes: &[u8]) -> Result<(), ChannelError> {
+    if bytes.len() > MAX_CHUNK_BYTES {
+        return Err(ChannelError::TooLarge(bytes.len()));
+    }
+    let mut head = vec![0; 4];
+    head.extend_from_slice(&chunk_head::<T>(bytes.len()));
+    let length = (head.len() - 4 + bytes.len()) as u32;
+    head[..4].copy_from_slice(&length.to_be_bytes());
+    stream.write_all(&head)?;
+    stream.write_all(bytes)?;
+    stream.flush()?;
+    Ok(())
+}
+
+/// Reads one message of a sequence that is mostly chunks; the bytes of a chunk are left in `chunk`, whose room is used again.
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_chunk<T>(stream: &mut impl Read, chunk: &mut Vec<u8>) -> Result<Incoming<T>, ChannelError>
+where
+    T: Chunks + for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
+{
+    let length = frame_length(stream)?;
+    // Long enough for the head of every chunk, and of most other messages.
+    let mut head = [0; CHUNK_HEAD];
+    let head = &mut head[..length.min(CHUNK_HEAD)];
+    stream.read_exact(head)?;
+    let is_chunk = length.checked_sub(CHUNK_HEAD).is_some_and(|len| chunk_head::<T>(len) == *head);
+    chunk.clear();
+    if !is_chunk {
+        chunk.extend_from_slice(head);
+    }
+    let left = length - head.len();
+    let read = stream.take(left as u64).read_to_end(chunk)?;
+    if read != left {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    if is_chunk {
+        Ok(Incoming::Chunk)
+    } else {
+        Ok(Incoming::Message(from_canonical(chunk, MAX_FRAME_BYTES)?))
+    }
+}
+
+/// A message of a sequence that is mostly chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming<T> {
+    /// A chunk of at least 64 KiB, whose bytes were left in the caller's room.
+    Chunk,
+    /// Anything else, shorter chunks too.
+    Message(T),
+}
+
+/// Messages of which one is a chunk.
+pub trait Chunks {
+    /// The chunk's code.
+    const CHUNK: u8;
+}
+
+impl Chunks for HostMessage {
+    const CHUNK: u8 = 2;
+}
+
+impl Chunks for EnclaveMessage {
+    const CHUNK: u8 = 5;
+}
+
+/// What stands before the bytes of a chunk whose length takes four bytes to write; the shortest form for any other is another.
+fn chunk_head<T: Chunks>(length: usize) -> Vec<u8> {
+    let mut head = vec![0x82, T::CHUNK, 0x81];
+    let encoded = minicbor::Encoder::new(&mut head).bytes_len(length as u64).is_ok();
+    debug_assert!(encoded, "a vector takes any number of bytes");
+    head
+}
+
 /// Reads one message; allocates no more than the bound, whatever the frame claims.
 ///
 /// # Errors
@@ -241,19 +336,25 @@ pub fn receive<T>(stream: &mut impl Read) -> Result<T, ChannelError>
 where
     T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
 {
+    let mut bytes = vec![0; frame_length(stream)?];
+    stream.read_exact(&mut bytes)?;
+    Ok(from_canonical(&bytes, MAX_FRAME_BYTES)?)
+}
+
+fn frame_length(stream: &mut impl Read) -> Result<usize, ChannelError> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(ChannelError::Closed),
         other => other?,
     }
-    let length = u32::from_be_bytes(length) as usize;
-    if length > MAX_FRAME_BYTES {
-        return Err(ChannelError::TooLarge(length));
+    match u32::from_be_bytes(length) as usize {
+        length if length > MAX_FRAME_BYTES => Err(ChannelError::TooLarge(length)),
+        length => Ok(length),
     }
-    let mut bytes = vec![0; length];
-    stream.read_exact(&mut bytes)?;
-    Ok(from_canonical(&bytes, MAX_FRAME_BYTES)?)
 }
+
+/// Bytes of a long chunk's head: two arrays, the code, and a length of four bytes.
+const CHUNK_HEAD: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -281,6 +382,38 @@ mod tests {
         let mut stream = Vec::new();
         send(&mut stream, &message).unwrap();
         assert_eq!(receive::<HostMessage>(&mut stream.as_slice()).unwrap(), message);
+    }
+
+    #[test]
+    fn chunks_are_the_messages_that_they_are_without_short_cuts() {
+        for len in [0, 1, 23, 24, 255, 256, 65_535, 65_536, 70_000, MAX_CHUNK_BYTES] {
+            let bytes = vec![7; len];
+            let (mut plain, mut short) = (Vec::new(), Vec::new());
+            send(&mut plain, &HostMessage::Chunk { bytes: bytes.clone() }).unwrap();
+            send_chunk::<HostMessage>(&mut short, &bytes).unwrap();
+            assert!(plain == short, "{len}");
+            let mut room = vec![1; 3];
+            match receive_chunk::<HostMessage>(&mut plain.as_slice(), &mut room).unwrap() {
+                Incoming::Chunk => assert!(len >= 65_536 && room == bytes),
+                Incoming::Message(message) => {
+                    assert!(len < 65_536 && message == HostMessage::Chunk { bytes });
+                }
+            }
+            // An enclave's chunk is none of the host's.
+            let mut other = Vec::new();
+            send_chunk::<EnclaveMessage>(&mut other, &vec![7; len]).unwrap();
+            assert!(receive_chunk::<HostMessage>(&mut other.as_slice(), &mut room).is_err());
+            assert!(receive_chunk::<HostMessage>(&mut &plain[..plain.len() - 1], &mut room).is_err());
+        }
+        let mut room = Vec::new();
+        for message in [HostMessage::Done, HostMessage::Failed { reason: "no".into() }] {
+            let mut stream = Vec::new();
+            send(&mut stream, &message).unwrap();
+            assert_eq!(receive_chunk(&mut stream.as_slice(), &mut room).unwrap(), Incoming::Message(message));
+        }
+        // A length that is not in its shortest form.
+        let padded = [&[0, 0, 0, 9][..], &[0x82, 2, 0x81, 0x5a, 0, 0, 0, 1, 7]].concat();
+        assert!(receive_chunk::<HostMessage>(&mut padded.as_slice(), &mut room).is_err());
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod record;
 pub mod refusal;
 pub mod replay;
 pub mod role;
+pub mod s3;
 pub mod secret;
 pub mod signature;
 pub mod task;

@@ -5,6 +5,7 @@ use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
 use crate::id::{TaskId, TermsRoot};
 use crate::leaves::{BadLeaves, Leaf, Leaves};
+use crate::s3::{BucketAccess, split_location};
 use crate::signature::{BadSignature, Signature};
 use alloy_primitives::{Address, B256, keccak256};
 use k256::ecdsa::SigningKey;
@@ -82,6 +83,9 @@ pub struct Secret {
     /// age recipients of the results, the owner's among them.
     #[n(5)]
     pub recipients: Vec<String>,
+    /// Keys to the buckets in which inputs are, or to which results go; none rather than an empty list.
+    #[n(6)]
+    pub buckets: Option<Vec<BucketAccess>>,
 }
 
 /// A sealed secret with the owner's signature in front, as `approve` carries it (spec §9.1).
@@ -203,13 +207,23 @@ impl Secret {
             input.keys.len() <= MAX_OBJECTS
                 && input.keys.iter().all(|object| object.key.len() == FILE_KEY_BYTES)
         });
-        if !bounded || secret.recipients.is_empty() || secret.recipients.len() > MAX_OBJECTS {
+        let buckets = secret.buckets.as_deref();
+        let buckets = buckets.is_none_or(|buckets| {
+            (1..=MAX_OBJECTS).contains(&buckets.len()) && buckets.iter().all(|bucket| bucket.check().is_ok())
+        });
+        if !bounded || !buckets || secret.recipients.is_empty() || secret.recipients.len() > MAX_OBJECTS {
             return Err(CodecError::Malformed {
                 position: 0,
                 reason: "a list or key is out of its bounds".into(),
             });
         }
         Ok(secret)
+    }
+
+    /// The access to the bucket that a location is in; none if it is in no bucket, or one without keys.
+    pub fn bucket(&self, location: &str) -> Option<&BucketAccess> {
+        let (bucket, _) = split_location(location)?;
+        self.buckets.iter().flatten().find(|access| access.bucket == bucket)
     }
 
     /// The root that the opened terms belong to.

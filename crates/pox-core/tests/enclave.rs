@@ -38,6 +38,7 @@ fn a_secret() -> Secret {
         inputs: vec![InputAccess { location: MARKER.into(), keys: Vec::new() }],
         results: MARKER.into(),
         recipients: vec![MARKER.into()],
+        buckets: None,
     }
 }
 

@@ -4,20 +4,21 @@
 //! owner. It sees sealed bytes and public image blobs only.
 
 use crate::endorser::Endorser;
+use crate::line::{Line, Signatures};
 use crate::runtime::{Runtime, Started};
 use crate::vm::Around;
-use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, MAX_CHUNK_BYTES, Stage, receive, send};
+use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, Incoming, MAX_CHUNK_BYTES, Stage};
 use pox_core::endorsement::{Endorsement, fitting};
 use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::{Address, Resources, TaskId};
 use pox_store::image::{Digest, Image, ImageSource};
-use pox_store::{Access, Location, Name, PutMode, Range, Store};
+use pox_store::{Access, Location, Name, PutMode, Range, Sign, Store};
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout};
-use std::sync::Arc;
+use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -76,9 +77,9 @@ impl Enclave {
     ) -> io::Result<Self> {
         let Started { process, input, output, last_words, around } = runtime.start(task, resources)?;
         let (secrets, inbox) = channel();
-        let output = BufReader::new(output);
         let kind = runtime.kind();
-        let session = Session { kind, input, output, inbox, storage, endorser, images: HashMap::new() };
+        let line = Arc::new(Mutex::new(Line::new(input, BufReader::new(output))));
+        let session = Session { kind, line, inbox, storage, endorser, images: HashMap::new() };
         let thread = std::thread::Builder::new().name(format!("enclave {task}")).spawn(move || {
             let tell = |report| reports.send((task, report)).is_ok();
             if let Err(error) = session.serve(&boot, &tell) {
@@ -124,8 +125,7 @@ pub struct Storage {
 struct Session {
     /// What was launched.
     kind: EvidenceKind,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    line: Arc<Mutex<Line>>,
     inbox: Receiver<Vec<u8>>,
     storage: Storage,
     endorser: Arc<dyn Endorser>,
@@ -153,7 +153,7 @@ impl Session {
                     tell(Report::Progress(stage));
                 }
                 EnclaveMessage::Get { location, name, offset, most } => {
-                    let opened = self.storage.open(&location, &name, offset);
+                    let opened = self.storage.open(&location, &name, offset, self.signatures());
                     self.answer(opened, most)?;
                 }
                 EnclaveMessage::Blob { image, digest, most } => {
@@ -176,19 +176,24 @@ impl Session {
                     tell(Report::Gone(reason));
                     return Ok(());
                 }
-                EnclaveMessage::Chunk { .. } | EnclaveMessage::End => {
+                EnclaveMessage::Chunk { .. } | EnclaveMessage::End | EnclaveMessage::Url { .. } => {
                     return Err(ChannelError::Unexpected("bytes that belong to nothing"));
                 }
             }
         }
     }
 
-    fn say(&mut self, message: &HostMessage) -> Result<(), ChannelError> {
-        send(&mut self.input, message)
+    fn say(&self, message: &HostMessage) -> Result<(), ChannelError> {
+        Line::of(&self.line).say(message)
     }
 
-    fn hear(&mut self) -> Result<EnclaveMessage, ChannelError> {
-        receive(&mut self.output)
+    fn hear(&self) -> Result<EnclaveMessage, ChannelError> {
+        Line::of(&self.line).hear()
+    }
+
+    /// The enclave as the one who signs for the transfer at hand.
+    fn signatures(&self) -> Arc<dyn Sign> {
+        Arc::new(Signatures(self.line.clone()))
     }
 
     fn pass_secret(&mut self) -> Result<(), ChannelError> {
@@ -202,11 +207,12 @@ impl Session {
             Ok(reader) => reader.take(most),
             Err(reason) => return self.fail(reason),
         };
+        let mut bytes = Vec::with_capacity(MAX_CHUNK_BYTES);
         loop {
-            let mut bytes = Vec::new();
+            bytes.clear();
             match reader.by_ref().take(MAX_CHUNK_BYTES as u64).read_to_end(&mut bytes) {
                 Ok(0) => return self.say(&HostMessage::Done),
-                Ok(_) => self.say(&HostMessage::Chunk { bytes })?,
+                Ok(_) => Line::of(&self.line).say_chunk(&bytes)?,
                 Err(error) => return self.fail(error.to_string()),
             }
         }
@@ -239,27 +245,29 @@ impl Session {
     fn take(&mut self, location: &str, name: &str) -> Result<(), ChannelError> {
         let mut spooled = tempfile::tempfile_in(&self.storage.spool);
         let mut size = 0u64;
+        let mut chunk = Vec::new();
         loop {
-            match self.hear()? {
-                EnclaveMessage::Chunk { bytes } => {
-                    size = size.saturating_add(bytes.len() as u64);
-                    let written = spooled.as_mut().map(|file| {
-                        if size > self.storage.max_upload {
-                            return Err(io::Error::other("the results are larger than this node takes"));
-                        }
-                        file.write_all(&bytes)
-                    });
-                    if let Ok(Err(error)) = written {
-                        spooled = Err(error);
-                    }
+            let heard = Line::of(&self.line).hear_chunk(&mut chunk)?;
+            match heard {
+                Incoming::Message(EnclaveMessage::End) => break,
+                Incoming::Message(EnclaveMessage::Chunk { bytes }) => chunk = bytes,
+                Incoming::Chunk => {}
+                Incoming::Message(_) => return Err(ChannelError::Unexpected("not the upload's next bytes")),
+            }
+            size = size.saturating_add(chunk.len() as u64);
+            let written = spooled.as_mut().map(|file| {
+                if size > self.storage.max_upload {
+                    return Err(io::Error::other("the results are larger than this node takes"));
                 }
-                EnclaveMessage::End => break,
-                _ => return Err(ChannelError::Unexpected("not the upload's next bytes")),
+                file.write_all(&chunk)
+            });
+            if let Ok(Err(error)) = written {
+                spooled = Err(error);
             }
         }
         let stored = spooled
             .map_err(|error| error.to_string())
-            .and_then(|file| self.storage.store(location, name, file, size));
+            .and_then(|file| self.storage.store(location, name, file, size, self.signatures()));
         match stored {
             Ok(()) => self.say(&HostMessage::Done),
             Err(reason) => self.fail(reason),
@@ -268,18 +276,33 @@ impl Session {
 }
 
 impl Storage {
-    fn open(&self, location: &str, name: &str, offset: u64) -> Result<Box<dyn Read>, String> {
+    fn open(
+        &self,
+        location: &str,
+        name: &str,
+        offset: u64,
+        signatures: Arc<dyn Sign>,
+    ) -> Result<Box<dyn Read>, String> {
         let (location, name) = parse(location, name)?;
-        let store = Store::open_existing(&location, &self.access).map_err(|error| error.to_string())?;
+        let access = self.access.clone().sign_with(signatures);
+        let store = Store::open_existing(&location, &access).map_err(|error| error.to_string())?;
         let reader =
             store.get(&name, Range { start: offset, end: None }).map_err(|error| error.to_string())?;
         Ok(Box::new(reader))
     }
 
-    fn store(&self, location: &str, name: &str, mut file: std::fs::File, size: u64) -> Result<(), String> {
+    fn store(
+        &self,
+        location: &str,
+        name: &str,
+        mut file: std::fs::File,
+        size: u64,
+        signatures: Arc<dyn Sign>,
+    ) -> Result<(), String> {
         let (location, name) = parse(location, name)?;
+        let access = self.access.clone().sign_with(signatures);
         file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-        let store = Store::open(&location, &self.access).map_err(|error| error.to_string())?;
+        let store = Store::open(&location, &access).map_err(|error| error.to_string())?;
         store.put(&name, &mut file, size, PutMode::Replace).map_err(|error| error.to_string())
     }
 }

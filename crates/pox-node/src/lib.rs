@@ -9,6 +9,7 @@ pub mod endorsements;
 mod endorser;
 pub mod host;
 mod journal;
+mod line;
 mod objects;
 pub mod owner;
 mod runtime;

@@ -1,11 +1,14 @@
 //! The measured runtime as something that can be started: a program of this machine, or a guest.
 
 use crate::vm::{Around, Guest};
+use pox_core::channel::MAX_CHUNK_BYTES;
 use pox_core::evidence::EvidenceKind;
 use pox_core::{Resources, TaskId};
+use rustix::pipe::fcntl_setpipe_size;
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -85,6 +88,10 @@ impl Started {
         let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
+        for pipe in [input.as_fd(), output.as_fd()] {
+            // A chunk at a time, if the system lets us; less is slower and nothing else.
+            let _ = fcntl_setpipe_size(pipe, MAX_CHUNK_BYTES);
+        }
         Ok(Self { process, input, output, last_words: None, around: None })
     }
 }

@@ -139,7 +139,7 @@ impl Guest {
     }
 
     fn shape(&self, resources: &Resources) -> Shape {
-        // The task's scratch is memory, and so is the copy of it that is sealed.
+        // The inputs are memory, and so are the task's scratch and results; each is bounded by the disk.
         let disk = resources.disk_mib.saturating_mul(2);
         let memory_mib = [resources.memory_mib, disk, self.host.room_mib, OWN_MIB]
             .into_iter()

@@ -2,12 +2,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pox_core::s3::BucketAccess;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use crate::Refused;
+use crate::{Refused, Sign, SignError};
 
 /// What this host lets locations and image references touch.
 ///
@@ -19,12 +21,33 @@ pub struct Access {
     pub(crate) trusted: Vec<HostPort>,
     pub(crate) only_trusted: bool,
     pub(crate) logins: Vec<Login>,
+    pub(crate) signer: Option<Signer>,
+    pub(crate) ipfs: IpfsNodes,
     /// Biggest object that is read or written, in bytes.
     pub max_object: u64,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// Attempts at one request before giving up; at least one is made.
     pub attempts: u32,
+}
+
+/// Whoever signs, without a word on its keys.
+#[derive(Clone)]
+pub(crate) struct Signer(pub(crate) Arc<dyn Sign>);
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
+/// Where content-addressed data is asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IpfsNodes {
+    /// Gives blocks and archives of blocks to anybody.
+    pub(crate) gateway: Option<Url>,
+    /// A node's own interface, which takes data too.
+    pub(crate) api: Option<Url>,
 }
 
 /// How long to wait for a server.
@@ -45,9 +68,9 @@ pub struct HostPort {
     port: u16,
 }
 
-/// The text isn't `host:port`.
+/// The text isn't `host:port`, or the address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} isn't of the form host:port")]
+#[error("{0:?} isn't the address of a server")]
 pub struct AccessError(String);
 
 /// Credentials for one image registry, sent to it and the token service that it names, over HTTPS or to this machine.
@@ -68,6 +91,8 @@ impl Default for Access {
             trusted: vec![],
             only_trusted: false,
             logins: vec![],
+            signer: None,
+            ipfs: IpfsNodes::default(),
             max_object: MAX_OBJECT,
             timeouts: Timeouts {
                 connect: Duration::from_secs(10),
@@ -106,6 +131,44 @@ impl Access {
     pub fn login(mut self, login: Login) -> Self {
         self.logins.push(login);
         self
+    }
+
+    /// Has requests to S3-compatible storage signed; without it, there is no such storage.
+    #[must_use]
+    pub fn sign_with(mut self, signer: Arc<dyn Sign>) -> Self {
+        self.signer = Some(Signer(signer));
+        self
+    }
+
+    /// The keys to a bucket, for a secret.
+    ///
+    /// # Errors
+    /// There are none, or whoever signs here doesn't have them.
+    pub fn dangerous_keys(&self, bucket: &str) -> Result<BucketAccess, SignError> {
+        match &self.signer {
+            Some(signer) => signer.0.dangerous_keys(bucket),
+            None => Err(SignError::NoKeys(bucket.into())),
+        }
+    }
+
+    /// Asks these nodes for content-addressed data, wherever they are. No other location leads there by that.
+    ///
+    /// # Errors
+    /// An address is no URL of a server.
+    pub fn ask_ipfs(mut self, gateway: Option<&str>, api: Option<&str>) -> Result<Self, AccessError> {
+        let base = |text: &str| {
+            let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let url = url.filter(|url| url.username().is_empty() && url.password().is_none());
+            url.filter(|url| url.query().is_none()).ok_or_else(|| AccessError(text.into()))
+        };
+        self.ipfs = IpfsNodes { gateway: gateway.map(base).transpose()?, api: api.map(base).transpose()? };
+        Ok(self)
+    }
+
+    /// The policy for requests to the nodes of [`Self::ask_ipfs`], and for nothing else.
+    pub(crate) fn for_ipfs(&self) -> Self {
+        let nodes = [&self.ipfs.gateway, &self.ipfs.api].into_iter().flatten();
+        nodes.filter_map(HostPort::of).fold(self.clone(), Self::allow_host)
     }
 
     /// Checks host and port, and the address if the host is one. Names are checked again once resolved.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::image::ImageError;
 use crate::net::Fault;
-use crate::{LocationError, NameError};
+use crate::{IpfsError, LocationError, NameError, SignError};
 
 /// What this crate's calls return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -60,6 +60,20 @@ pub enum Error {
     /// The server answers with an unexpected status.
     #[error("the server answers with status {0}")]
     Status(u16),
+    /// The storage answers with an error that has a name.
+    #[error("the storage answers with {code} (status {status})")]
+    Storage {
+        /// HTTP status.
+        status: u16,
+        /// The storage's own name for it.
+        code: String,
+    },
+    /// Whoever holds the keys to the storage doesn't sign.
+    #[error(transparent)]
+    Unsigned(#[from] SignError),
+    /// Content-addressed storage gave something else than what the address names, or what no address can name.
+    #[error(transparent)]
+    Ipfs(#[from] IpfsError),
     /// The server can't be reached, or broke off, also after retries.
     #[error("the server can't be reached: {0}")]
     Unreachable(String),
@@ -136,7 +150,10 @@ impl Error {
             Fault::RangeIgnored => Self::Protocol("it ignores ranges"),
             Fault::RangeBeyond => Self::Protocol("it refuses a range within the object"),
             Fault::Protocol(what) => Self::Protocol(what),
-            Fault::Status(status) | Fault::Busy(status) => Self::Status(status),
+            Fault::Status(status) | Fault::Busy(status, _) => Self::Status(status),
+            Fault::Code { status, code } => Self::Storage { status, code },
+            Fault::Ipfs(error) => Self::Ipfs(error),
+            Fault::Unsigned(error) => Self::Unsigned(error),
             Fault::Broken(what) => Self::Unreachable(what),
             Fault::Stalled(time) => Self::TimedOut(time),
         }

@@ -1,4 +1,4 @@
-//! The only crate that knows where bytes live: directories, HTTP(S) servers, image registries.
+//! The only crate that knows where bytes live: directories, HTTP(S) servers, S3-compatible storage, IPFS, image registries.
 //!
 //! Host-side code (the processor's service, the owner's command line) reads and writes sealed objects and public image
 //! blobs through it. The enclave never does: it asks its host for bytes, and verifies them itself.
@@ -8,10 +8,13 @@
 //! runtime.
 //!
 //! What it never does: interpret or decrypt what it carries, overwrite an object unless told to
-//! ([`PutMode::Replace`]), take credentials from a location, use a proxy or any setting from the environment, or connect to a
-//! private address that the policy doesn't name.
+//! ([`PutMode::Replace`]), take credentials from a location, use a proxy or any setting from the environment that its caller
+//! doesn't hand it, or connect to a private address that the policy doesn't name. It believes content-addressed storage nothing:
+//! what it reads there is compared with the address.
 
 pub mod image;
+pub mod ipfs;
+pub mod s3;
 
 mod access;
 mod directory;
@@ -26,7 +29,9 @@ mod verified;
 
 pub use access::{Access, AccessError, HostPort, Login, Timeouts};
 pub use error::{Error, Refused, Result};
+pub use ipfs::IpfsError;
 pub use location::{Location, LocationError, Name, NameError};
 pub use reader::ObjectReader;
+pub use s3::{Sign, SignError};
 pub use store::{Listed, PutMode, Range, Store};
 pub use verified::{Expected, VerifiedRead};

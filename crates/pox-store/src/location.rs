@@ -2,15 +2,17 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
+use pox_core::s3;
 use url::Url;
 
 use crate::HostPort;
 use crate::access::can_exist;
+use crate::ipfs::{BadCid, Cid};
 
-/// Where a set of objects lives: a directory, or a base URL that names are appended to.
+/// Where a set of objects lives: a directory, a base URL that names are appended to, a bucket, or what an address is the hash of.
 ///
-/// Spelled `file:///dir`, an absolute path, `http://host/base` or `https://host/base`. Never holds credentials, a query or a
-/// fragment: locations are shown, logged and recorded.
+/// Spelled `file:///dir`, an absolute path, `http://host/base`, `https://host/base`, `s3://bucket/prefix` or `ipfs://CID/path`.
+/// Never holds credentials, a query or a fragment: locations are shown, logged and recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Location(Kind);
 
@@ -20,6 +22,10 @@ pub(crate) enum Kind {
     Directory(PathBuf),
     /// `http` or `https`, with a host, and without a slash at the end of its path.
     Http(Url),
+    /// A bucket, and a prefix without slashes at its ends, which may be empty.
+    S3 { bucket: String, prefix: String },
+    /// A folder in content-addressed storage, and a path in it without slashes at its ends, which may be empty.
+    Ipfs { root: Cid, path: String },
 }
 
 /// Why a text isn't a location.
@@ -32,8 +38,8 @@ pub enum LocationError {
     /// Neither a URL nor an absolute path.
     #[error("location is neither an absolute path nor a URL")]
     Malformed,
-    /// The scheme isn't `file`, `http` or `https`.
-    #[error("location has a scheme other than file, http and https")]
+    /// The scheme is none of those that are known.
+    #[error("location has a scheme other than file, http, https, s3 and ipfs")]
     Scheme,
     /// It holds a user name or password.
     #[error("location holds credentials; they belong into the secret or a credentials file")]
@@ -41,6 +47,12 @@ pub enum LocationError {
     /// It has a query or fragment.
     #[error("location has a query or fragment")]
     Query,
+    /// The bucket's name, or what follows it, isn't what S3 objects are called here.
+    #[error("location isn't of the form s3://bucket/prefix, of letters, digits and . _ + @ = -")]
+    Bucket,
+    /// The address is no content identifier that this program can check.
+    #[error("location isn't of the form ipfs://CID/path: {0}")]
+    Cid(#[from] BadCid),
     /// The path has a `..`, isn't UTF-8, or is on another host.
     #[error("location has a path that can't be used")]
     Path,
@@ -73,6 +85,12 @@ impl Location {
         match &self.0 {
             Kind::Directory(path) => Self(Kind::Directory(path.join(&name.0))),
             Kind::Http(url) => Self(Kind::Http(append(url, name))),
+            Kind::S3 { bucket, prefix } => {
+                Self(Kind::S3 { bucket: bucket.clone(), prefix: s3::key(prefix, name.as_str()) })
+            }
+            Kind::Ipfs { root, path } => {
+                Self(Kind::Ipfs { root: root.clone(), path: s3::key(path, name.as_str()) })
+            }
         }
     }
 
@@ -93,24 +111,49 @@ impl Location {
                 parent.path_segments_mut().map_err(|()| LocationError::Path)?.pop();
                 (Kind::Http(parent), last.to_owned())
             }
+            Kind::S3 { bucket, prefix } => {
+                let (parent, last) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+                (Kind::S3 { bucket: bucket.clone(), prefix: parent.into() }, last.to_owned())
+            }
+            Kind::Ipfs { root, path } => {
+                let (parent, last) = path.rsplit_once('/').unwrap_or(("", path));
+                (Kind::Ipfs { root: root.clone(), path: parent.into() }, last.to_owned())
+            }
         };
         let name = last.parse().map_err(|_| LocationError::Path)?;
         Ok((Self(parent), name))
     }
 
-    /// Tells the host and port that it leads to; none for a directory.
+    /// Tells the host and port that it names; only a URL of HTTP does.
     pub fn host(&self) -> Option<HostPort> {
         match &self.0 {
-            Kind::Directory(_) => None,
             Kind::Http(url) => HostPort::of(url),
+            Kind::Directory(_) | Kind::S3 { .. } | Kind::Ipfs { .. } => None,
         }
+    }
+
+    /// Tells the bucket that it is in, if it is in one.
+    pub fn bucket(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::S3 { bucket, .. } => Some(bucket),
+            _ => None,
+        }
+    }
+
+    /// Whether what it names can never change, and so can't be written to.
+    pub fn is_content_address(&self) -> bool {
+        matches!(self.0, Kind::Ipfs { .. })
+    }
+
+    pub(crate) fn of_content(root: Cid, path: &str) -> Self {
+        Self(Kind::Ipfs { root, path: path.into() })
     }
 
     /// Tells the directory that it is; none for a URL of a server.
     pub fn directory(&self) -> Option<&Path> {
         match &self.0 {
             Kind::Directory(path) => Some(path),
-            Kind::Http(_) => None,
+            _ => None,
         }
     }
 
@@ -156,6 +199,20 @@ impl FromStr for Location {
         if text.chars().any(|char| char.is_control() || char == '\\') || text.split('/').any(is_parent) {
             return Err(LocationError::Path);
         }
+        // Bucket names and content identifiers aren't hosts, which have no case.
+        if text.starts_with("s3://") {
+            let trimmed = text.trim_end_matches('/');
+            let (bucket, prefix) = s3::split_location(trimmed).ok_or(LocationError::Bucket)?;
+            return Ok(Self(Kind::S3 { bucket: bucket.into(), prefix: prefix.into() }));
+        }
+        if let Some(rest) = text.strip_prefix("ipfs://") {
+            let rest = rest.trim_end_matches('/');
+            let (root, path) = rest.split_once('/').unwrap_or((rest, ""));
+            if !path.is_empty() && path.parse::<Name>().is_err() {
+                return Err(LocationError::Path);
+            }
+            return Ok(Self(Kind::Ipfs { root: root.parse()?, path: path.into() }));
+        }
         // It would also add slashes that are missing, and take what is then a host for one.
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
         if !scheme.is_some_and(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphabetic())) {
@@ -169,6 +226,10 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Http(url) => url.fmt(f),
+            Kind::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Kind::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Kind::Ipfs { root, path } if path.is_empty() => write!(f, "ipfs://{root}"),
+            Kind::Ipfs { root, path } => write!(f, "ipfs://{root}/{path}"),
             Kind::Directory(path) => match Url::from_file_path(path) {
                 Ok(url) => url.fmt(f),
                 Err(()) => path.display().fmt(f),
@@ -262,6 +323,12 @@ mod tests {
             ("https://h.example/x/", "https://h.example/x"),
             ("https://h.example/x//", "https://h.example/x"),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            ("s3://my-data/a/b/", "s3://my-data/a/b"),
+            ("s3://my-data/", "s3://my-data"),
+            (
+                "ipfs://QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn/x/",
+                "ipfs://QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn/x",
+            ),
         ] {
             let location = parse(text).unwrap();
             assert_eq!(location.to_string(), shown);
@@ -277,6 +344,10 @@ mod tests {
             ("https://h/x?token=1", LocationError::Query),
             ("https://h/x#y", LocationError::Query),
             ("ftp://h/x", LocationError::Scheme),
+            ("s3://key:secret@bucket/x", LocationError::Bucket),
+            ("s3://bucket/x?versionId=1", LocationError::Bucket),
+            ("s3://Bucket/x", LocationError::Bucket),
+            ("ipfs://QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn/a%2fb", LocationError::Path),
             ("relative/path", LocationError::Malformed),
             ("/a/../b", LocationError::Path),
             ("https://h/a/%2e%2e/b", LocationError::Path),

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use http::StatusCode;
-use http::header::RANGE;
+use http::header::{RANGE, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name as DnsName, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Request, Response};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::{Access, Error, Refused};
+use crate::{Access, Error, IpfsError, Refused, SignError};
 
 /// A client and the policy that it keeps.
 #[derive(Debug, Clone)]
@@ -45,9 +45,18 @@ pub(crate) enum Fault {
     Protocol(&'static str),
     #[error("status {0}")]
     Status(u16),
-    /// Worth another try.
+    /// Worth another try; the server may say when.
     #[error("busy with status {0}")]
-    Busy(u16),
+    Busy(u16, Option<Duration>),
+    /// What storage that has codes for its errors says.
+    #[error("{code} with status {status}")]
+    Code { status: u16, code: String },
+    /// Content-addressed data isn't what it has to be.
+    #[error(transparent)]
+    Ipfs(IpfsError),
+    /// Whoever holds the keys does not sign.
+    #[error(transparent)]
+    Unsigned(SignError),
     /// Worth another try.
     #[error("{0}")]
     Broken(String),
@@ -61,7 +70,17 @@ pub(crate) type Body = BoxStream<'static, Result<Bytes, Fault>>;
 
 impl Fault {
     pub(crate) fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Broken(_) | Self::Stalled(_))
+        matches!(self, Self::Busy(..) | Self::Broken(_) | Self::Stalled(_))
+    }
+
+    /// How long to wait before the next try, after so many failures.
+    pub(crate) fn pause(&self, failures: u32) -> Duration {
+        // 100 ms after the first failure, doubled after each further one, up to 3.2 s.
+        let backoff = Duration::from_millis(100) * 2u32.pow(failures.saturating_sub(1).min(5));
+        match self {
+            Self::Busy(_, Some(asked)) => backoff.max((*asked).min(MAX_ASKED_PAUSE)),
+            _ => backoff,
+        }
     }
 }
 
@@ -88,13 +107,13 @@ impl Net {
     pub(crate) async fn send(&self, request: Request, patience: Option<Duration>) -> Result<Response, Fault> {
         let ranged = request.headers().contains_key(RANGE);
         let response = self.send_any(request, patience).await?;
-        check_status(response.status(), ranged)?;
+        check_status(&response, ranged)?;
         Ok(response)
     }
 
     /// Passes an answer on if its status is a success for that request.
     pub(crate) fn check(response: Response, request: &Request) -> Result<Response, Fault> {
-        check_status(response.status(), request.headers().contains_key(RANGE))?;
+        check_status(&response, request.headers().contains_key(RANGE))?;
         Ok(response)
     }
 
@@ -156,8 +175,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     runtime.block_on(future)
 }
 
-fn check_status(status: StatusCode, ranged: bool) -> Result<(), Fault> {
-    Err(match status {
+pub(crate) fn check_status(response: &Response, ranged: bool) -> Result<(), Fault> {
+    Err(match response.status() {
         StatusCode::PARTIAL_CONTENT if !ranged => Fault::Protocol("it sends a part when asked for the whole"),
         StatusCode::PARTIAL_CONTENT => return Ok(()),
         status if status.is_success() && ranged => Fault::RangeIgnored,
@@ -165,11 +184,19 @@ fn check_status(status: StatusCode, ranged: bool) -> Result<(), Fault> {
         StatusCode::NOT_FOUND | StatusCode::GONE => Fault::NotFound,
         StatusCode::PRECONDITION_FAILED => Fault::Precondition,
         StatusCode::RANGE_NOT_SATISFIABLE => Fault::RangeBeyond,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Fault::Denied(status.as_u16()),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Fault::Busy(status.as_u16()),
-        status if status.is_server_error() => Fault::Busy(status.as_u16()),
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Fault::Denied(status.as_u16()),
+        status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => {
+            Fault::Busy(status.as_u16(), retry_after(response))
+        }
+        status if status.is_server_error() => Fault::Busy(status.as_u16(), retry_after(response)),
         status => Fault::Status(status.as_u16()),
     })
+}
+
+/// In seconds; the form with a date is as good as none.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(text.trim().parse().ok()?))
 }
 
 /// Resolves names, and drops out if any address is one that the policy refuses.
@@ -230,5 +257,7 @@ fn explain(error: &reqwest::Error) -> String {
     text
 }
 
+/// Longest pause that a server can ask for.
+const MAX_ASKED_PAUSE: Duration = Duration::from_secs(30);
 /// Registries redirect blobs once, mirrors once more.
 const MAX_REDIRECTS: usize = 5;

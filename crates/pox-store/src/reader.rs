@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
+use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::net::{Body, Fault, block_on};
+use crate::net::{Body, Fault, Net, block_on};
 use crate::{Access, Error, Result};
 
 /// Reads one object, or a range of it. Yields exactly the bytes asked for, or an error: never a silent short read.
@@ -190,7 +192,7 @@ impl Resuming {
         if self.attempts == 0 || !fault.is_transient() {
             return Err(Error::from_fault(fault, &self.name));
         }
-        std::thread::sleep(backoff(self.policy.attempts - self.attempts));
+        std::thread::sleep(fault.pause(self.policy.attempts - self.attempts));
         Ok(())
     }
 
@@ -222,6 +224,48 @@ impl Version {
     }
 }
 
+impl Opened {
+    /// Takes a successful answer to a request from `offset` on.
+    pub(crate) fn from_answer(
+        net: &Net,
+        response: reqwest::Response,
+        offset: u64,
+    ) -> std::result::Result<Self, Fault> {
+        let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let (start, size) = if response.status() == StatusCode::PARTIAL_CONTENT {
+            text(CONTENT_RANGE).and_then(content_range).ok_or(Fault::Protocol("it sends no usable range"))?
+        } else {
+            let length = text(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+            (0, length.ok_or(Fault::Protocol("it doesn't say how long the object is"))?)
+        };
+        if start > offset {
+            return Err(Fault::Protocol("it sends another range than asked for"));
+        }
+        let version =
+            Version { etag: text(ETAG).map(str::to_owned), modified: text(LAST_MODIFIED).map(str::to_owned) };
+        Ok(Self { start, size, version, body: net.body(response) })
+    }
+}
+
+/// What a request for `offset` up to `end` says in its `Range`; nothing if it is for the whole.
+pub(crate) fn range_header(offset: u64, end: Option<u64>) -> Option<HeaderValue> {
+    let last = match end {
+        // An empty range can't be asked for.
+        Some(end) if end <= offset => return None,
+        Some(end) => (end - 1).to_string(),
+        None if offset == 0 => return None,
+        None => String::new(),
+    };
+    HeaderValue::from_str(&format!("bytes={offset}-{last}")).ok()
+}
+
+/// Reads `bytes <start>-<last>/<size>`.
+fn content_range(text: &str) -> Option<(u64, u64)> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, _) = range.split_once('-')?;
+    Some((start.parse().ok()?, size.parse().ok()?))
+}
+
 /// Tries until it works, fails for good, or the attempts are used up.
 pub(crate) fn retry<T>(
     attempts: u32,
@@ -229,16 +273,11 @@ pub(crate) fn retry<T>(
 ) -> std::result::Result<T, Fault> {
     for tried in 1.. {
         match attempt() {
-            Err(fault) if fault.is_transient() && tried < attempts => std::thread::sleep(backoff(tried)),
+            Err(fault) if fault.is_transient() && tried < attempts => std::thread::sleep(fault.pause(tried)),
             result => return result,
         }
     }
     Err(Fault::Broken("no attempt was allowed".into()))
-}
-
-/// 100 ms after the first failure, doubled after each further one, up to 3.2 s.
-fn backoff(failures: u32) -> Duration {
-    Duration::from_millis(100) * 2u32.pow(failures.saturating_sub(1).min(5))
 }
 
 /// Bytes after which one used attempt is given back: long transfers meet more faults.

@@ -49,7 +49,7 @@ impl Object {
     pub(crate) fn size(&self) -> std::result::Result<u64, Fault> {
         match block_on(self.store.head(&self.path)).map_err(|error| fault(&error)) {
             Ok(meta) => Ok(meta.size),
-            Err(Fault::Status(405 | 501) | Fault::Busy(501) | Fault::Protocol(_)) => {
+            Err(Fault::Status(405 | 501) | Fault::Busy(501, _) | Fault::Protocol(_)) => {
                 self.open(0, Some(1), &Version::default()).map(|opened| opened.size)
             }
             Err(fault) => Err(fault),

@@ -7,10 +7,12 @@ use object_store::ObjectStore;
 use url::Url;
 
 use crate::directory::Directory;
+use crate::ipfs;
 use crate::location::{Kind, append};
 use crate::net::{Fault, Net};
-use crate::reader::retry;
+use crate::reader::{Remote, retry};
 use crate::remote::{self, Object};
+use crate::s3;
 use crate::upload::{self, Stopped, Upload};
 use crate::{Access, Error, Location, Name, ObjectReader, Result};
 
@@ -23,6 +25,8 @@ pub struct Store {
 enum Backend {
     Directory(Directory),
     Http { objects: Arc<dyn ObjectStore>, base: Url, net: Net },
+    S3(s3::Bucket),
+    Ipfs(ipfs::Folder),
 }
 
 /// Bytes from `start` up to and without `end`, or the object's end.
@@ -82,6 +86,10 @@ impl Store {
                 let net = Net::new(access)?;
                 Backend::Http { objects: remote::http(url, &net)?, base: url.clone(), net }
             }
+            Kind::S3 { bucket, prefix } => Backend::S3(s3::Bucket::open(Net::new(access)?, bucket, prefix)?),
+            Kind::Ipfs { root, path } => {
+                Backend::Ipfs(ipfs::Folder::open(Net::new(&access.for_ipfs())?, root, path)?)
+            }
         };
         Ok(Self { access: access.clone(), backend })
     }
@@ -98,9 +106,15 @@ impl Store {
             Backend::Directory(directory) => directory.get(name, &range, &self.access),
             Backend::Http { objects, net, .. } => {
                 let object = Object::new(objects.clone(), name, net);
-                ObjectReader::remote(Arc::new(object), name.as_str(), range.start, range.end, &self.access)
+                self.remote(Arc::new(object), name, range)
             }
+            Backend::S3(bucket) => self.remote(Arc::new(bucket.object(name)), name, range),
+            Backend::Ipfs(folder) => self.remote(Arc::new(folder.object(name)?), name, range),
         }
+    }
+
+    fn remote(&self, object: Arc<dyn Remote>, name: &Name, range: Range) -> Result<ObjectReader> {
+        ObjectReader::remote(object, name.as_str(), range.start, range.end, &self.access)
     }
 
     /// Returns an object's size in bytes, as the storage states it: a hint, not a fact.
@@ -112,16 +126,25 @@ impl Store {
             Backend::Directory(directory) => directory.size(name),
             Backend::Http { objects, net, .. } => {
                 let object = Object::new(objects.clone(), name, net);
-                retry(self.access.attempts.max(1), || object.size())
-                    .map_err(|fault| Error::from_fault(fault, name.as_str()))
+                self.retried(name, || object.size())
             }
+            Backend::S3(bucket) => {
+                let object = bucket.object(name);
+                self.retried(name, || object.size())
+            }
+            Backend::Ipfs(folder) => Ok(folder.object(name)?.size()),
         }
+    }
+
+    fn retried<T>(&self, name: &Name, attempt: impl FnMut() -> std::result::Result<T, Fault>) -> Result<T> {
+        retry(self.access.attempts.max(1), attempt).map_err(|fault| Error::from_fault(fault, name.as_str()))
     }
 
     /// Writes an object of exactly `len` bytes, read from the reader's current position; repeats what fails in passing.
     ///
-    /// In a directory it appears whole, or not at all. Over HTTP, [`PutMode::Create`] asks the server to refuse an
-    /// existing object, and looks before, since many servers ignore that.
+    /// In a directory and in S3 it appears whole, or not at all; S3 gets what is large in parts, and goes on with those of an
+    /// upload that was interrupted. [`PutMode::Create`] asks a server to refuse an existing object, and looks before, since
+    /// many servers ignore that.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Source`] if the reader fails or has another length, or what the storage does.
@@ -144,7 +167,7 @@ impl Store {
                 }
                 Err(Stopped::Server(Fault::Precondition)) => return Err(exists(name)),
                 Err(Stopped::Server(fault)) if fault.is_transient() && tried < self.access.attempts => {
-                    std::thread::sleep(RETRY_PAUSE * tried);
+                    std::thread::sleep(fault.pause(tried));
                 }
                 Err(stopped) => return Err(stopped.into_error(name.as_str())),
             }
@@ -167,17 +190,22 @@ impl Store {
                     other => other.into_error(name.as_str()),
                 })
             }
+            Backend::S3(bucket) => {
+                self.look_before(name, mode)?;
+                bucket.object(name).put(source, len, mode)
+            }
+            Backend::Ipfs(_) => Err(Error::Unsupported("be written to: its address names its content")),
         }
     }
 
     /// Lists the objects of a directory, sorted by name.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] over HTTP, which has no listing that servers agree on.
+    /// [`Error::Unsupported`] for anything else: HTTP has no listing that servers agree on, and nobody needs the others'.
     pub fn list(&self) -> Result<Vec<Listed>> {
         match &self.backend {
             Backend::Directory(directory) => directory.list(),
-            Backend::Http { .. } => Err(Error::Unsupported("list objects")),
+            _ => Err(Error::Unsupported("list objects")),
         }
     }
 
@@ -201,14 +229,19 @@ impl Store {
     }
 
     fn look_before(&self, name: &Name, mode: PutMode) -> Result<()> {
-        if mode == PutMode::Create && self.contains(name)? {
-            return Err(exists(name));
+        if mode == PutMode::Replace {
+            return Ok(());
         }
-        Ok(())
+        match self.contains(name) {
+            Ok(true) => Err(exists(name)),
+            // S3 doesn't tell keys that may not list that there is nothing. The condition on the write itself has to do.
+            Err(Error::Denied(_)) if matches!(self.backend, Backend::S3(_)) => Ok(()),
+            other => other.map(|_| ()),
+        }
     }
 
     /// Compares an object with a reader, byte by byte.
-    fn holds(&self, name: &Name, source: &mut dyn Read, len: u64) -> Result<bool> {
+    pub(crate) fn holds(&self, name: &Name, source: &mut dyn Read, len: u64) -> Result<bool> {
         let mut stored = self.get(name, Range::ALL)?;
         if stored.object_size() != Some(len) {
             return Ok(false);
@@ -244,6 +277,4 @@ fn exists(name: &Name) -> Error {
     Error::Exists(name.to_string())
 }
 
-/// Wait after a failed upload, times the number of failures.
-const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 const COMPARE: usize = 64 << 10;

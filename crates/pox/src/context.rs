@@ -12,12 +12,13 @@ use pox_chain::{
 use pox_core::{Address, UnixTime};
 use pox_devchain::AccountKey;
 use pox_store::image::ImageSource;
+use pox_store::s3::Keys;
 use pox_store::{Access, Location};
 use pox_verify::Anchors;
 use pox_verify::anchors::{Aura, Authorities, ChainAnchor, ChainStanding, PinnedSet, Release, StepRule};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One run of the program. Nothing is opened, made or asked before a command needs it.
@@ -132,13 +133,18 @@ impl Context {
         Ok(Outbox::open(rpc, account, Box::new(shelf)))
     }
 
-    /// What an owner's command may touch: any folder, public hosts, and the hosts of these places, since the owner named them.
+    /// What an owner's command may touch: any folder, public hosts, and the hosts of these places, since the owner named them; and
+    /// those of the storage that the owner's settings name, with the keys there.
     pub(crate) fn access<'a>(&self, places: impl IntoIterator<Item = &'a str>) -> Access {
-        let hosts = places.into_iter().filter_map(|place| match place.parse::<Location>() {
+        let places: Vec<_> = places.into_iter().collect();
+        let needs_keys = places.iter().any(|place| place.contains("s3://"));
+        let hosts = places.iter().filter_map(|place| match place.parse::<Location>() {
             Ok(location) => location.host(),
             Err(_) => place.parse::<ImageSource>().ok()?.host(),
         });
-        hosts.fold(Access::default().allow_root(Path::new("/")), Access::allow_host)
+        let access = hosts.fold(Access::default().allow_root(Path::new("/")), Access::allow_host);
+        let access = if needs_keys { with_keys(access) } else { access };
+        self.global.ask_ipfs(access)
     }
 
     /// What this program trusts: what comes with it, the profile that is named with `--chain`, and the releases that the command
@@ -227,6 +233,13 @@ pub(crate) fn pace() -> Result<Pace, Failure> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(Failure::machine)?;
     Ok(Pace::new(u64::from_le_bytes(seed)))
+}
+
+/// Signs with the keys that the environment or AWS's files have.
+fn with_keys(access: Access) -> Access {
+    let keys = Keys::load(&|name| std::env::var(name).ok());
+    let host = keys.endpoint();
+    host.into_iter().fold(access.sign_with(Arc::new(keys)), Access::allow_host)
 }
 
 /// An account as people write it: 0x and 40 digits; with mixed case, the checksum of EIP-55 has to fit.

@@ -62,6 +62,15 @@ impl Failure {
         self
     }
 
+    /// Adds a next step, after the one that the failure itself suggests.
+    pub(crate) fn with_next(mut self, next: impl fmt::Display) -> Self {
+        self.hint = Some(match self.hint.take() {
+            Some(hint) => format!("{hint}; {next}"),
+            None => next.to_string(),
+        });
+        self
+    }
+
     pub(crate) fn with_hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint.get_or_insert_with(|| hint.to_string());
         self
@@ -144,7 +153,7 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
 
 impl From<pox_store::Error> for Failure {
     fn from(error: pox_store::Error) -> Self {
-        use pox_store::Error;
+        use pox_store::{Error, IpfsError};
         let (culprit, hint) = match &error {
             Error::Location(_) | Error::Name(_) | Error::OutOfRange { .. } => (Culprit::Usage, None),
             Error::Refused(_) => {
@@ -157,6 +166,16 @@ impl From<pox_store::Error> for Failure {
             Error::Denied(_) => {
                 (Culprit::Storage, Some("the storage asks for credentials that it was not given"))
             }
+            Error::Unsigned(_) => (Culprit::Usage, Some(KEYS_HINT)),
+            Error::Storage { code, .. } => (Culprit::Storage, Some(storage_hint(code))),
+            Error::Ipfs(IpfsError::NoNode) => (
+                Culprit::Usage,
+                Some("name a gateway with --ipfs-gateway, or a node of your own with --ipfs-api"),
+            ),
+            Error::Ipfs(IpfsError::NoApi) => {
+                (Culprit::Usage, Some("a gateway only delivers: name a node of your own with --ipfs-api"))
+            }
+            Error::Ipfs(_) => (Culprit::Storage, Some("ask another gateway with --ipfs-gateway")),
             Error::TooBig { .. } | Error::Unsupported(_) | Error::Image(_) | Error::Source(_) => {
                 (Culprit::Usage, None)
             }
@@ -176,6 +195,22 @@ impl From<pox_store::Error> for Failure {
         }
     }
 }
+
+/// What to do about an error that S3 has a name for.
+fn storage_hint(code: &str) -> &'static str {
+    match code {
+        "NoSuchBucket" => "is the bucket's name right, and AWS_ENDPOINT_URL that of its service?",
+        "RequestTimeTooSkewed" => "this machine's clock is wrong: set it",
+        "ExpiredToken" | "TokenRefreshRequired" => "the temporary keys have run out: get new ones",
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+            "the bucket is in another region: name it with AWS_REGION"
+        }
+        "AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AllAccessDisabled" => KEYS_HINT,
+        _ => "ask whoever runs the storage",
+    }
+}
+
+const KEYS_HINT: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws/credentials with AWS_PROFILE";
 
 impl From<SealError> for Failure {
     fn from(error: SealError) -> Self {
@@ -286,6 +321,7 @@ impl From<pox_node::owner::ReleaseError> for Failure {
             ReleaseError::Evidence(_) => Self::chained(Culprit::Counterparty, &error),
             ReleaseError::Endorsements(error) => error.into(),
             ReleaseError::Storage { source, location } => Self::from(source).about(location),
+            ReleaseError::Keys(_) => Self::chained(Culprit::Usage, &error).with_hint(KEYS_HINT),
             ReleaseError::Input { source, location } => Self::from(source).about(location),
             _ => Self::chained(Culprit::Usage, &error),
         }

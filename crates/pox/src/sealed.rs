@@ -1,14 +1,15 @@
 //! Sealed datasets where they lie: reading, opening and storing them.
 
 use crate::context::Context;
-use crate::error::{Failure, Hint as _};
+use crate::error::{Culprit, Failure, Hint as _};
 use crate::home::Home;
 use crate::progress::ByteProgress;
 use pox_core::DatasetCommitment;
 use pox_seal::dataset::{
-    self, Limits, MAX_TEXT, Modes, ObjectKeys, ObjectName, ObjectSource, Opened, SealedDataset, file_keys,
+    self, B3Sums, Limits, MAX_TEXT, Modes, ObjectKeys, ObjectName, ObjectSource, Opened, SealedDataset,
+    file_keys,
 };
-use pox_store::{Location, Name, PutMode, Range, Store};
+use pox_store::{Expected, Location, Name, PutMode, Range, Store, VerifiedRead};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,10 @@ impl Source {
 
     /// What the dataset there says it is.
     pub(crate) fn commitment(&mut self) -> Result<DatasetCommitment, Failure> {
+        Ok(to_core(dataset::DatasetCommitment::of(&self.index()?)))
+    }
+
+    fn index(&mut self) -> Result<Vec<u8>, Failure> {
         let mut text = Vec::new();
         let name = name(&index()?)?;
         let stored = self.store.get(&name, Range::ALL)?;
@@ -43,7 +48,47 @@ impl Source {
                 "{name} has more than {MAX_TEXT} bytes: this is no sealed dataset"
             )));
         }
-        Ok(to_core(dataset::DatasetCommitment::of(&text)))
+        Ok(text)
+    }
+
+    /// Copies the dataset, file by file and its index last, and compares each with the index. Files that are there already, with
+    /// the right content, are left; so are the parts of one whose copy was interrupted, where the storage keeps them.
+    pub(crate) fn copy(
+        &mut self,
+        context: &Context,
+        to: &Location,
+    ) -> Result<(DatasetCommitment, u64), Failure> {
+        let text = self.index()?;
+        let sums = B3Sums::parse(&text)
+            .map_err(|error| Failure::new(Culprit::Storage, error).about("B3SUMS"))
+            .hint("is that a sealed dataset?")?;
+        let access = context.access([&*to.to_string()]);
+        let target = Store::open(to, &access).map_err(|error| Failure::from(error).about(to))?;
+        check_free(&target, to)?;
+        let mut sizes = Vec::new();
+        for object in sums.names() {
+            sizes.push((object, self.0.size(&name(object)?)?));
+        }
+        let total = sizes.iter().map(|(_, size)| size).sum();
+        let progress = ByteProgress::start(&context.output, "copying", total);
+        let mut done = 0;
+        for (object, size) in sizes {
+            let digest = sums.digest(object).map(|digest| *digest.as_bytes());
+            let expected = Expected { size, sha256: None, blake3: digest };
+            let name = name(object)?;
+            let there = target.size(&name).is_ok_and(|there| there == size);
+            if !there || !is_right(&target, &name, expected) {
+                let reader = VerifiedRead::new(self.0.get(&name, Range::ALL)?, expected);
+                let mut reader = Counted { reader, done, progress: &progress };
+                target.put_once(&name, &mut reader, size, PutMode::Replace).map_err(source_first)?;
+            }
+            done += size;
+            progress.at(done);
+        }
+        let index = name(&index()?)?;
+        target.put_once(&index, &mut text.as_slice(), text.len() as u64, PutMode::Create)?;
+        let commitment = to_core(dataset::DatasetCommitment::of(&text));
+        Ok((commitment, total + text.len() as u64))
     }
 
     /// The keys of its objects, which only their recipients have.
@@ -116,6 +161,55 @@ pub(crate) fn upload(
     Ok(())
 }
 
+/// Adds a dataset that was sealed into a folder to the IPFS node of the options.
+pub(crate) fn add(context: &Context, folder: &Path) -> Result<Location, Failure> {
+    let mut objects = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Failure::machine)? {
+        let path = entry.map_err(Failure::machine)?.path();
+        let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        objects.push((
+            file_name.parse().map_err(Failure::machine)?,
+            File::open(&path).map_err(Failure::machine)?,
+        ));
+    }
+    Ok(pox_store::ipfs::add(&objects, &context.access([]))?)
+}
+
+/// Whether somebody wants a dataset added to a node: then it is only known afterwards where it is.
+pub(crate) fn is_node(to: &str) -> bool {
+    to.trim_end_matches('/') == "ipfs:"
+}
+
+/// The bytes at a place, read back, are the expected ones.
+fn is_right(store: &Store, name: &Name, expected: Expected) -> bool {
+    let read = |reader| io::copy(&mut VerifiedRead::new(reader, expected), &mut io::sink());
+    store.get(name, Range::ALL).is_ok_and(|reader| read(reader).is_ok())
+}
+
+/// What went wrong while reading is the source's fault, under its own name.
+fn source_first(error: pox_store::Error) -> Failure {
+    match error {
+        pox_store::Error::Source(error) => pox_store::Error::from_read(error).into(),
+        other => other.into(),
+    }
+}
+
+/// Shows how far a copy has come.
+struct Counted<'a, R> {
+    reader: R,
+    done: u64,
+    progress: &'a ByteProgress,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(out)?;
+        self.done += count as u64;
+        self.progress.at(self.done);
+        Ok(count)
+    }
+}
+
 /// The same commitment in the type of the records.
 pub(crate) fn to_core(commitment: dataset::DatasetCommitment) -> DatasetCommitment {
     DatasetCommitment::from(<[u8; 32]>::from(commitment))
@@ -129,3 +223,5 @@ fn name(object: &ObjectName) -> Result<Name, Failure> {
 fn index() -> Result<ObjectName, Failure> {
     ObjectName::new("B3SUMS").map_err(Failure::machine)
 }
+
+pub(crate) const SCRATCH_HINT: &str = "TMPDIR names a folder with room for the sealed data";

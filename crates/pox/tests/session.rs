@@ -222,13 +222,20 @@ fn failures_become_signed_receipts() {
     let _node = world.node(&[]);
     wait_until("the offer stands", || !world.json("owner", &["offers"]).as_array().unwrap().is_empty());
     // A program that fails, one that the image lacks, and one that runs too long.
+    // And inputs that are larger than the disk that the request asks for.
+    fs::write(world.path("large.csv"), vec![b'x'; 17 << 20]).unwrap();
+    world.pox("owner", &["seal", "large.csv", "--to", "large"]);
     let cases = [
-        ("failed", "args: [/penguins, /in/penguins/nothing.csv]\n"),
-        ("image-invalid", "args: [/no-such-program]\n"),
+        ("failed", "args: [/penguins, /in/penguins/nothing.csv]\n", "sealed"),
+        ("image-invalid", "args: [/no-such-program]\n", "sealed"),
+        ("disk-limit", "", "large"),
     ];
-    for (outcome, more) in cases {
+    for (outcome, more, input) in cases {
         let name = format!("{outcome}.yaml");
         world.task_file(&name, "oci:image", more);
+        let file = fs::read_to_string(world.path(&name)).unwrap();
+        fs::write(world.path(&name), file.replace("penguins: sealed", &format!("penguins: {input}")))
+            .unwrap();
         let run = world.try_pox(
             "owner",
             &[

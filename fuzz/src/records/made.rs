@@ -7,6 +7,7 @@ use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::{HistoryProof, MAGIC, Proof, StateProof};
 use pox_core::receipt::{Archive, Endorsement};
+use pox_core::s3::{BucketAccess, Operation, Style};
 use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret, Terms};
 use pox_core::{
     Amount, Call, Domain, Event, OfferId, Phase, Refusal, Request, TaskId, UnixTime, to_canonical,
@@ -130,8 +131,20 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         inputs: vec![InputAccess { location: "file:///data".into(), keys: keys.into() }],
         results: "https://storage.example/results".into(),
         recipients: vec!["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj".into()],
+        buckets: None,
     };
-    vec![secret.to_bytes().to_vec()]
+    let mut with_keys = secret.clone();
+    with_keys.inputs[0].location = "s3://data/set".into();
+    with_keys.buckets = Some(vec![BucketAccess {
+        bucket: "data".into(),
+        endpoint: "https://s3.example".into(),
+        region: "us-east-1".into(),
+        style: Style::Path,
+        key_id: "id".into(),
+        secret_key: "key".into(),
+        session_token: Some("token".into()),
+    }]);
+    vec![secret.to_bytes().to_vec(), with_keys.to_bytes().to_vec()]
 }
 
 pub(crate) fn signed_secrets() -> Vec<Vec<u8>> {
@@ -243,6 +256,9 @@ pub(crate) fn host_messages() -> Vec<Vec<u8>> {
         HostMessage::Chunk { bytes: vec![0; 300] },
         HostMessage::Done,
         HostMessage::Failed { reason: "not found".into() },
+        HostMessage::Sign { operation: Operation::Read },
+        HostMessage::Sign { operation: Operation::Part { number: 1, upload: "u".into() } },
+        HostMessage::Sign { operation: Operation::Parts { after: 1, upload: "u".into() } },
         HostMessage::Endorsements { endorsements: vec![Endorsement { kind: 1, content: vec![3; 50] }] },
     ];
     let frames = messages.map(|message| {
@@ -264,6 +280,8 @@ pub(crate) fn enclave_messages() -> Vec<Vec<u8>> {
         EnclaveMessage::Put { location, name },
         EnclaveMessage::Chunk { bytes: vec![1; 40] },
         EnclaveMessage::End,
+        EnclaveMessage::Url { url: None },
+        EnclaveMessage::Url { url: Some("https://s3.example/data/set/data.age?X-Amz-Signature=00".into()) },
         EnclaveMessage::Progress { stage: Stage::Running },
         EnclaveMessage::Finished {
             receipt: proof.proven.receipt,

@@ -2,7 +2,7 @@
 
 use crate::made;
 use alloy_primitives::{B256, Bytes, LogData};
-use pox_core::channel::{EnclaveMessage, HostMessage, receive, send};
+use pox_core::channel::{EnclaveMessage, HostMessage, Incoming, receive, receive_chunk, send};
 use pox_core::evidence::{Evidence, SimulatedQuote};
 use pox_core::leaves::{Leaves, MAX_OPENING_BYTES, Opening};
 use pox_core::receipt::{Archive, Receipt, RunReport};
@@ -129,21 +129,35 @@ pub(crate) fn signature(input: &[u8]) {
 }
 
 pub(crate) fn host_message(input: &[u8]) {
-    let mut stream = input;
+    let (mut stream, mut short, mut chunk) = (input, input, Vec::new());
     while let Ok(message) = receive::<HostMessage>(&mut stream) {
+        // The way that leaves out what is known of a chunk comes to the same.
+        let by_short_cut = match receive_chunk(&mut short, &mut chunk).expect("it comes either way") {
+            Incoming::Chunk => HostMessage::Chunk { bytes: chunk.clone() },
+            Incoming::Message(message) => message,
+        };
+        assert_eq!(by_short_cut, message);
         let mut sent = Vec::new();
         send(&mut sent, &message).expect("a message that came can be sent");
         assert_eq!(receive::<HostMessage>(&mut sent.as_slice()).expect("what was sent comes"), message);
     }
+    assert!(receive_chunk::<HostMessage>(&mut short, &mut chunk).is_err());
 }
 
 pub(crate) fn enclave_message(input: &[u8]) {
-    let mut stream = input;
+    let (mut stream, mut short, mut chunk) = (input, input, Vec::new());
     while let Ok(message) = receive::<EnclaveMessage>(&mut stream) {
+        // The way that leaves out what is known of a chunk comes to the same.
+        let by_short_cut = match receive_chunk(&mut short, &mut chunk).expect("it comes either way") {
+            Incoming::Chunk => EnclaveMessage::Chunk { bytes: chunk.clone() },
+            Incoming::Message(message) => message,
+        };
+        assert_eq!(by_short_cut, message);
         let mut sent = Vec::new();
         send(&mut sent, &message).expect("a message that came can be sent");
         assert_eq!(receive::<EnclaveMessage>(&mut sent.as_slice()).expect("what was sent comes"), message);
     }
+    assert!(receive_chunk::<EnclaveMessage>(&mut short, &mut chunk).is_err());
 }
 
 pub(crate) fn id(input: &[u8]) {

@@ -4,6 +4,7 @@
 mod dataset;
 mod image;
 mod names;
+mod remote;
 mod sealed;
 
 use pox_fuzz::Target;
@@ -32,6 +33,10 @@ const TARGETS: &[Target] = &[
     Target { name: "location", run: names::location, seeds: names::location_seeds },
     Target { name: "object-name", run: names::object_name, seeds: names::object_name_seeds },
     Target { name: "host-port", run: names::host_port, seeds: names::host_port_seeds },
+    Target { name: "ipfs-archive", run: remote::archive, seeds: remote::archive_seeds },
+    Target { name: "ipfs-block", run: remote::block, seeds: remote::block_seeds },
+    Target { name: "ipfs-cid", run: remote::cid, seeds: remote::cid_seeds },
+    Target { name: "s3-answer", run: remote::answer, seeds: remote::answer_seeds },
     Target { name: "digest", run: names::digest, seeds: names::digest_seeds },
 ];
 

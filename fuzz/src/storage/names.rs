@@ -47,7 +47,14 @@ pub(crate) fn image_source_seeds() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn location_seeds() -> Vec<Vec<u8>> {
-    texts(&["/data/a b", "file:///data/a%20b", "https://storage.example:8443/a/", "http://[::1]:80/a"])
+    texts(&[
+        "/data/a b",
+        "file:///data/a%20b",
+        "https://storage.example:8443/a/",
+        "http://[::1]:80/a",
+        "s3://bucket/a/b",
+        "ipfs://QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn/a",
+    ])
 }
 
 pub(crate) fn object_name_seeds() -> Vec<Vec<u8>> {

@@ -216,6 +216,7 @@ impl OwnerNode {
                 .collect(),
             results: "results".into(),
             recipients: vec!["recipient".into()],
+            buckets: None,
         };
         if self.manner == OwnerManner::Careless {
             secret.task = TaskId::ZERO;

@@ -146,6 +146,7 @@ pub(crate) fn secret() -> Secret {
         inputs: vec![input("a"), input("b")],
         results: "https://example.org/results/".into(),
         recipients: vec!["age1owner".into()],
+        buckets: None,
     }
 }
 

@@ -7,6 +7,7 @@
 mod attest;
 mod keys;
 mod outside;
+mod signer;
 mod stop;
 mod work;
 mod workspace;
@@ -148,6 +149,7 @@ fn run<R: Read, W: Write>(
             Ok((refused.ended(&report), None))
         }
         Opened::Accepted(accepted) => {
+            outside.sign_with(accepted.secret.buckets.clone().unwrap_or_default());
             let mut work = Work::new(request, workspace);
             let stop = work.run(&accepted.secret, &accepted.terms, outside);
             if let Some(broken) = stop.broken {

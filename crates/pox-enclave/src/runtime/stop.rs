@@ -39,8 +39,13 @@ impl Stop {
 
     /// What the task left can't become results.
     pub(crate) fn results(reason: &str) -> Self {
+        Self::disk(reason.to_owned())
+    }
+
+    /// More bytes than the request allows on disk, or none that can be taken.
+    pub(crate) fn disk(reason: String) -> Self {
         let end = End::Limited { limit: Limit::Disk, results: ResultsCommitment::ZERO };
-        Self { end, reason: reason.to_owned(), broken: None }
+        Self { end, reason, broken: None }
     }
 
     /// The runtime's own machine failed.

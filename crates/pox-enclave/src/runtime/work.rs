@@ -5,16 +5,19 @@ use super::stop::Stop;
 use super::workspace::Workspace;
 use crate::image::{self, Digest, RunConfig, Unpacked};
 use crate::sandbox::{
-    self, Ended, InsidePath, Limits, Network, Output, OutputError, Protection, ReadOnlyInput, Required,
-    Sandbox, Task,
+    self, Ended, InsidePath, Limits, Network, Output, OutputError, OutputFile, Protection, ReadOnlyInput,
+    Required, Sandbox, Task,
 };
 use pox_core::channel::Stage;
 use pox_core::receipt::RunReport;
 use pox_core::role::enclave::{End, Failure, Limit, Usage};
 use pox_core::secret::{InputAccess, Secret, Terms};
 use pox_core::{Request, ResultsCommitment};
-use pox_seal::dataset::{self, DatasetCommitment, Modes, ObjectKeys, ObjectName, OpenError, SealError};
+use pox_seal::dataset::{
+    self, DatasetCommitment, Invalid, Modes, ObjectKeys, ObjectName, OpenError, SealError,
+};
 use pox_seal::{FileKey, OsRandom, Recipient};
+use rustix::fs::{FallocateFlags, fallocate};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -60,12 +63,14 @@ impl<'a> Work<'a> {
         outside: &mut Outside<R, W>,
     ) -> Result<End, Stop> {
         let plan = Plan::new(terms, secret)?;
+        check_buckets(secret)?;
         let sandbox = self.sandbox(&plan)?;
         step(outside, Stage::Image)?;
         let image = self.unpack(secret, outside)?;
         step(outside, Stage::Inputs)?;
+        let mut room = self.disk_bytes();
         for (index, input) in secret.inputs.iter().enumerate() {
-            self.open_input(index, input, outside)?;
+            room -= self.open_input(index, input, room, outside)?;
         }
         step(outside, Stage::Running)?;
         let task = plan.task(self.request, self.workspace, image.config)?;
@@ -100,14 +105,21 @@ impl<'a> Work<'a> {
         Ok(image)
     }
 
+    /// What the request allows for the inputs, and again for scratch and results: all of it is memory here.
+    fn disk_bytes(&self) -> u64 {
+        u64::from(self.request.resources.disk_mib) << 20
+    }
+
+    /// Opens an input that may have so many bytes, and says how many it has.
     fn open_input<R: Read, W: Write>(
         &mut self,
         index: usize,
         input: &InputAccess,
+        room: u64,
         outside: &mut Outside<R, W>,
-    ) -> Result<(), Stop> {
+    ) -> Result<u64, Stop> {
         let commitment = DatasetCommitment::from(*self.request.inputs[index].as_bytes());
-        let limits = dataset::Limits { bytes: MAX_INPUT_BYTES, entries: MAX_INPUT_ENTRIES };
+        let limits = dataset::Limits { bytes: room, entries: MAX_INPUT_ENTRIES };
         let opened = dataset::open(
             &mut outside.source(&input.location, u64::MAX),
             &commitment,
@@ -119,7 +131,8 @@ impl<'a> Work<'a> {
         );
         let opened = opened.map_err(|error| input_stop(index, error))?;
         self.report.input_bytes = self.report.input_bytes.saturating_add(opened.bytes);
-        Ok(())
+        // Never more than the room, which the dataset was opened with as its limit.
+        Ok(opened.bytes.min(room))
     }
 
     fn account(&mut self, ended: &Ended) {
@@ -143,8 +156,7 @@ impl<'a> Work<'a> {
         outside: &mut Outside<R, W>,
     ) -> Result<ResultsCommitment, Stop> {
         let staging = self.workspace.staging();
-        let most = u64::from(self.request.resources.disk_mib) << 20;
-        self.report.result_bytes = take_output(&ended.output, &staging.join("out"), most)?;
+        self.report.result_bytes = take_output(&ended.output, &staging.join("out"), self.disk_bytes())?;
         let local = |error: io::Error| Stop::runtime("the results", &error);
         fs::write(staging.join("stdout.txt"), &ended.stdout.bytes).map_err(local)?;
         fs::write(staging.join("stderr.txt"), &ended.stderr.bytes).map_err(local)?;
@@ -242,6 +254,15 @@ fn protection(name: &str) -> Option<Protection> {
     Protection::ALL.into_iter().find(|protection| protection.name() == name)
 }
 
+/// What is in a bucket can't be had without its keys.
+fn check_buckets(secret: &Secret) -> Result<(), Stop> {
+    let places = secret.inputs.iter().map(|input| &input.location).chain([&secret.results]);
+    match places.into_iter().any(|place| place.starts_with("s3:") && secret.bucket(place).is_none()) {
+        true => Err(Stop::secret("a location is in a bucket, and the secret has no keys to it")),
+        false => Ok(()),
+    }
+}
+
 fn object_keys(input: &InputAccess) -> Result<ObjectKeys, Stop> {
     let bad = || Stop::secret("an object key is none");
     let keys = input.keys.iter().map(|object| {
@@ -258,6 +279,9 @@ fn input_stop(index: usize, error: OpenError) -> Stop {
         }
         OpenError::Source { error, .. } => {
             Stop::host(Failure::InputUnavailable, &format!("input {index} was not delivered"), &error)
+        }
+        OpenError::Invalid { reason: Invalid::TooLarge, .. } => {
+            Stop::disk(format!("the inputs up to {index} have more bytes than the request allows on disk"))
         }
         OpenError::Invalid { .. } => {
             Stop::failed(Failure::InputInvalid, format!("input {index} does not open"))
@@ -292,10 +316,30 @@ fn take_output(output: &Output, folder: &Path, most: u64) -> Result<u64, Stop> {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(local)?;
         }
-        let mut source = output.open(&file.path).map_err(refused)?.take(file.bytes);
-        total += io::copy(&mut source, &mut File::create_new(target).map_err(local)?).map_err(local)?;
+        let source = output.open(&file.path).map_err(refused)?;
+        total += take_file(output, &source, &file, &target).map_err(local)?;
     }
     Ok(total)
+}
+
+/// Copies a file piece by piece, and frees each piece where it was: results are never in memory twice.
+fn take_file(output: &Output, source: &File, file: &OutputFile, target: &Path) -> io::Result<u64> {
+    let mut target = File::create_new(target)?;
+    let freeing = output.freeing(source, &file.path);
+    let mut at = 0;
+    while at < file.bytes {
+        let piece = (file.bytes - at).min(PIECE);
+        let copied = io::copy(&mut source.take(piece), &mut target)?;
+        if copied == 0 {
+            break;
+        }
+        if let Some(freeing) = &freeing {
+            // Where that fails, it costs memory and nothing else.
+            let _ = fallocate(freeing, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, copied);
+        }
+        at += copied;
+    }
+    Ok(at)
 }
 
 fn step<R: Read, W: Write>(outside: &mut Outside<R, W>, stage: Stage) -> Result<(), Stop> {
@@ -306,8 +350,8 @@ fn step<R: Read, W: Write>(outside: &mut Outside<R, W>, stage: Stage) -> Result<
 
 /// Images live in memory: 16 GiB is more than most machines have.
 const MAX_IMAGE_BYTES: u64 = 16 << 30;
-/// Inputs live in memory too.
-const MAX_INPUT_BYTES: u64 = 1 << 40;
+/// What of the results is in memory twice, at most.
+const PIECE: u64 = 1 << 20;
 /// Files and folders of one input.
 const MAX_INPUT_ENTRIES: u64 = 1 << 24;
 /// Processes and threads of one task: enough for a numerical library on a large machine.
@@ -319,4 +363,49 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pox_core::s3::{BucketAccess, Style};
+    use pox_core::{B256, TaskId};
+
+    #[test]
+    fn a_bucket_without_keys_is_the_owners_doing() {
+        let secret = |place: &str, buckets| Secret {
+            task: TaskId::ZERO,
+            terms: Terms::default().leaves([B256::ZERO; 4]).unwrap(),
+            image: "oci:/image".into(),
+            inputs: vec![InputAccess { location: place.into(), keys: vec![] }],
+            results: "/results".into(),
+            recipients: vec!["age1".into()],
+            buckets,
+        };
+        let keys = || {
+            Some(vec![BucketAccess {
+                bucket: "mine".into(),
+                endpoint: "https://s3.example".into(),
+                region: "r".into(),
+                style: Style::Path,
+                key_id: "id".into(),
+                secret_key: "key".into(),
+                session_token: None,
+            }])
+        };
+        for (place, buckets, fine) in [
+            ("/folder", None, true),
+            ("https://h/s3://mine", None, true),
+            ("s3://mine/set", keys(), true),
+            ("s3://mine/set", None, false),
+            ("s3://other/set", keys(), false),
+            ("s3://mine/../set", keys(), false),
+        ] {
+            let checked = check_buckets(&secret(place, buckets));
+            assert_eq!(checked.is_ok(), fine, "{place}");
+            if let Err(stop) = checked {
+                assert_eq!(stop.end, End::Failed(Failure::SecretInvalid));
+            }
+        }
+    }
 }

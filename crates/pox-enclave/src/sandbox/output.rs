@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2},
+    fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, openat2},
     io::Errno,
 };
 
@@ -92,6 +92,18 @@ impl Output {
         Ok(file)
     }
 
+    /// Opens a file again, to free its memory piece by piece; nothing if it has another name, under which it is still to be read,
+    /// or can't be written to.
+    pub fn freeing(&self, source: &File, path: &Path) -> Option<File> {
+        if fstat(source).ok()?.st_nlink != 1 {
+            return None;
+        }
+        // The task may have closed it to writers; it is gone by now.
+        fchmod(source, Mode::from_raw_mode(0o600)).ok()?;
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        Some(self.open_with(path, flags).ok()?.into())
+    }
+
     /// Bytes in use on the file system that holds the output and the scratch.
     pub(super) fn used_bytes(&self) -> u64 {
         rustix::fs::fstatvfs(&self.folder)
@@ -100,6 +112,10 @@ impl Output {
     }
 
     fn open_at(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        self.open_with(path, flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY)
+    }
+
+    fn open_with(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
         if !plain {
             return Err(Errno::INVAL);
@@ -109,7 +125,6 @@ impl Output {
             | ResolveFlags::NO_SYMLINKS
             | ResolveFlags::NO_MAGICLINKS
             | ResolveFlags::NO_XDEV;
-        let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
         openat2(&self.folder, path, flags, Mode::empty(), resolve)
     }
 }

@@ -7,14 +7,16 @@ use k256::ecdsa::SigningKey;
 use pox_core::endorsement::Endorsement;
 use pox_core::evidence::Evidence;
 use pox_core::history::At;
+use pox_core::s3::{BucketAccess, split_location};
 use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret};
 use pox_core::{Address, UnixTime};
 use pox_seal::age::{AgeError, seal_bytes};
 use pox_seal::dataset::{OpenError, file_keys};
 use pox_seal::{BadKey, Identity, OsRandom, Recipient};
-use pox_store::{Access, Location, Store};
+use pox_store::{Access, Location, SignError, Store};
 use pox_verify::evidence::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, check_key_evidence};
 use pox_verify::{Anchors, Verified};
+use std::collections::BTreeSet;
 
 /// A secret can't be released.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,9 @@ pub enum ReleaseError {
     /// The enclave's recipient is no key.
     #[error("the enclave's recipient: {0}")]
     Recipient(#[from] BadKey),
+    /// A place is in a bucket, and there are no keys to give to the enclave.
+    #[error(transparent)]
+    Keys(#[from] SignError),
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] AgeError),
@@ -151,10 +156,19 @@ pub fn release(
         inputs: inputs.collect::<Result<_, _>>()?,
         results: kept.results.clone(),
         recipients: kept.recipients.clone(),
+        buckets: buckets(kept, access)?,
     };
     let recipient = Recipient::from_hybrid_public_key(&checked.evidence.recipient)?;
     let sealed = seal_bytes(&[recipient], &secret.to_bytes(), &mut OsRandom)?;
     Ok(SignedSecret::sign(&kept.domain, task, checked.enclave, sealed, account).to_bytes())
+}
+
+/// The keys to every bucket that the task's places are in.
+fn buckets(kept: &KeptTask, access: &Access) -> Result<Option<Vec<BucketAccess>>, ReleaseError> {
+    let places = kept.inputs.iter().chain([&kept.results]);
+    let names: BTreeSet<_> = places.filter_map(|place| Some(split_location(place)?.0)).collect();
+    let buckets = names.into_iter().map(|name| access.dangerous_keys(name)).collect::<Result<Vec<_>, _>>()?;
+    Ok(if buckets.is_empty() { None } else { Some(buckets) })
 }
 
 fn input_access(location: &str, identity: &Identity, access: &Access) -> Result<InputAccess, ReleaseError> {

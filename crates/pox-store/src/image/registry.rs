@@ -6,9 +6,7 @@
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE,
-};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RANGE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::{Request, Response};
 use url::Url;
@@ -16,7 +14,7 @@ use url::Url;
 use super::document::{DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use super::{BlobSource, Descriptor, Digest, MAX_DOCUMENT, Reference, auth};
 use crate::net::{Fault, Net, block_on};
-use crate::reader::{Opened, Remote, Version, retry};
+use crate::reader::{Opened, Remote, Version, range_header, retry};
 use crate::upload::{self, Upload};
 use crate::{Access, Error, Login, ObjectReader, Result};
 
@@ -167,10 +165,7 @@ struct Blob {
 impl Remote for Blob {
     fn open(&self, offset: u64, end: Option<u64>, _: &Version) -> std::result::Result<Opened, Fault> {
         let mut request = Request::new(Method::GET, self.url.clone());
-        let last = end.map(|end| end.saturating_sub(1).to_string()).unwrap_or_default();
-        if offset > 0 || end.is_some() {
-            let range = HeaderValue::from_str(&format!("bytes={offset}-{last}"))
-                .map_err(|_| Fault::Protocol("odd range"))?;
+        if let Some(range) = range_header(offset, end) {
             request.headers_mut().insert(RANGE, range);
         }
         let response = match block_on(self.registry.send(request)) {
@@ -179,26 +174,8 @@ impl Remote for Blob {
             }
             other => other?,
         };
-        let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let (start, size) = if response.status() == StatusCode::PARTIAL_CONTENT {
-            text(CONTENT_RANGE).and_then(content_range).ok_or(Fault::Protocol("it sends no usable range"))?
-        } else {
-            let length = text(CONTENT_LENGTH).and_then(|length| length.parse().ok());
-            (0, length.ok_or(Fault::Protocol("it doesn't say how long the blob is"))?)
-        };
-        if start > offset {
-            return Err(Fault::Protocol("it sends another range than asked for"));
-        }
-        let version = Version { etag: text(ETAG).map(str::to_owned), modified: None };
-        Ok(Opened { start, size, version, body: self.registry.net.body(response) })
+        Opened::from_answer(&self.registry.net, response, offset)
     }
-}
-
-/// Reads `bytes <start>-<last>/<size>`.
-fn content_range(text: &str) -> Option<(u64, u64)> {
-    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (start, _) = range.split_once('-')?;
-    Some((start.parse().ok()?, size.parse().ok()?))
 }
 
 const UNREPEATABLE: Fault = Fault::Protocol("the request can't be repeated");

@@ -1,6 +1,8 @@
 //! A small HTTP server on loopback that can be made to fail in every way.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod bucket;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -40,6 +42,8 @@ pub struct Response {
     pub stall: Option<Duration>,
     /// Announces another length.
     pub length: Option<Option<usize>>,
+    /// Sends the body in small pieces, so far apart.
+    pub pace: Option<Duration>,
 }
 
 impl Response {
@@ -154,6 +158,14 @@ fn respond(mut stream: TcpStream, request: &Request, response: &Response) -> std
     }
     stream.write_all((head + "\r\n").as_bytes())?;
     if request.method == "HEAD" {
+        return Ok(());
+    }
+    if let Some(pause) = response.pace {
+        for piece in response.body.chunks(response.body.len() / 16 + 1) {
+            stream.write_all(piece)?;
+            stream.flush()?;
+            std::thread::sleep(pause);
+        }
         return Ok(());
     }
     let cut = response.cut.unwrap_or(response.body.len()).min(response.body.len());

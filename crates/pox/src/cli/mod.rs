@@ -23,6 +23,7 @@ pub(crate) use task::*;
 pub(crate) use timestamp::*;
 
 use clap::{Args, Parser, Subcommand};
+use pox_store::Access;
 
 /// Runs a container on confidential data on somebody else's machine, and proves it to anyone.
 #[derive(Debug, Parser)]
@@ -55,6 +56,12 @@ pub(crate) struct Global {
     /// Contract address, instead of the profile's
     #[arg(long, global = true, env = "POX_CONTRACT", value_name = "ADDRESS")]
     pub(crate) contract: Option<String>,
+    /// IPFS gateway that `ipfs://` is read from; what it delivers is checked
+    #[arg(long, global = true, env = "POX_IPFS_GATEWAY", value_name = "URL", value_parser = server)]
+    pub(crate) ipfs_gateway: Option<String>,
+    /// Interface of an IPFS node of your own, which data can be added to
+    #[arg(long, global = true, env = "POX_IPFS_API", value_name = "URL", value_parser = server)]
+    pub(crate) ipfs_api: Option<String>,
     /// Print one JSON document on standard output, and nothing else there
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -100,6 +107,8 @@ pub(crate) enum Command {
     Seal(Seal),
     /// Check and open a sealed dataset, or a task's results
     Open(Open),
+    /// Copy a sealed dataset to another place, checking every byte
+    Copy(Copy),
     /// Request a task, approve it, wait, and open and verify its results
     Run(Run),
     /// Post a request and return
@@ -144,4 +153,19 @@ pub(crate) enum Command {
 pub(crate) struct Completions {
     /// Shell
     pub(crate) shell: clap_complete::Shell,
+}
+
+impl Global {
+    /// Lets content-addressed data be asked for where the options say.
+    pub(crate) fn ask_ipfs(&self, access: Access) -> Access {
+        let asking = access.clone().ask_ipfs(self.ipfs_gateway.as_deref(), self.ipfs_api.as_deref());
+        // The addresses were checked when they were parsed.
+        asking.unwrap_or(access)
+    }
+}
+
+/// The address of a server.
+fn server(text: &str) -> Result<String, String> {
+    let checked = Access::default().ask_ipfs(Some(text), None).map_err(|error| error.to_string());
+    checked.map(|_| text.to_owned())
 }

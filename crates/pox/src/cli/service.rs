@@ -61,7 +61,7 @@ pub(crate) struct Node {
     /// Memory that one task can have
     #[arg(long, value_name = "SIZE", default_value = "2GiB")]
     pub(crate) memory: String,
-    /// Scratch and results that one task can have
+    /// Inputs, and again scratch and results, that one task can have
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     pub(crate) disk: String,
     /// Time that one task can have

@@ -92,6 +92,8 @@ impl Stage {
                 chain: "embedded".into(),
                 rpc: vec![server.url()],
                 contract: None,
+                ipfs_gateway: None,
+                ipfs_api: None,
                 json: true,
                 quiet: context.global.quiet,
             });

@@ -4,6 +4,7 @@ mod agent;
 mod chain;
 mod completions;
 mod contract;
+mod copy;
 mod demo;
 mod devnet;
 mod evidence;
@@ -46,6 +47,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Contract(args) => contract::run(context, &args)?,
         Command::Seal(args) => seal::run(context, &args)?,
         Command::Open(args) => open::run(context, &args)?,
+        Command::Copy(args) => copy::run(context, &args)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Reference => reference::run()?,
         Command::Evidence(args) => return evidence::run(context, &args),

@@ -89,8 +89,11 @@ fn start(
         .hint("one node at a time uses a home")?;
     let kind = runtime.kind();
     let offer = offer(context, args, account, kind)?;
-    let storage =
-        Storage { access: access(args)?, spool, max_upload: u64::from(offer.resources.disk_mib) << 21 };
+    let storage = Storage {
+        access: context.global.ask_ipfs(access(args)?),
+        spool,
+        max_upload: u64::from(offer.resources.disk_mib) << 21,
+    };
     let contract = context.contract()?;
     let endorser = Arc::new(Sources::default());
     let patience = Patience::default();

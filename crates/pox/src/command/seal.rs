@@ -37,11 +37,16 @@ struct Object {
 pub(crate) fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
     pox_seal::forbid_dumps().map_err(Failure::machine)?;
     let recipients = recipients(context, &args.recipient)?;
-    let to = locate::folder(&args.to, Path::new("."))?;
-    let location: Location = to.parse().map_err(Failure::usage)?;
-    let made = match location.directory() {
-        Some(folder) => seal_into(context, &args.paths, &recipients, folder)?,
-        None => seal_and_store(context, &args.paths, &recipients, &location)?,
+    let (made, location) = if sealed::is_node(&args.to) {
+        seal_and_add(context, &args.paths, &recipients)?
+    } else {
+        let to = locate::folder(&args.to, Path::new("."))?;
+        let location: Location = to.parse().map_err(Failure::usage)?;
+        let made = match location.directory() {
+            Some(folder) => seal_into(context, &args.paths, &recipients, folder)?,
+            None => seal_and_store(context, &args.paths, &recipients, &location)?,
+        };
+        (made, location)
     };
     let result = Sealed {
         commitment: sealed::to_core(made.commitment),
@@ -57,8 +62,16 @@ pub(crate) fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
             "a recipient uses X25519 alone: who keeps a copy can open it when quantum computers break that",
         );
     }
-    context.output.say(format!("next: name it in a task file, as in `inputs: {{data: {}}}`", args.to));
+    context.output.say(format!(
+        "next: name it in a task file, as in `inputs: {{data: {}}}`",
+        shown_place(args, &result.location)
+    ));
     Ok(())
+}
+
+/// As it was typed, unless only we know it.
+fn shown_place<'a>(args: &'a Seal, location: &'a str) -> &'a str {
+    if sealed::is_node(&args.to) { location } else { &args.to }
 }
 
 fn seal_into(
@@ -114,13 +127,38 @@ fn seal_and_store(
     let store = Store::open(location, &context.access([&*location.to_string()]))
         .map_err(|error| Failure::from(error).about(location))?;
     sealed::check_free(&store, location)?;
-    let scratch = tempfile::tempdir()
-        .map_err(|error| Failure::machine(format!("cannot make a temporary folder: {error}")))
-        .hint("TMPDIR names a folder with room for the sealed data")?;
+    let scratch = scratch()?;
     let folder = scratch.path().join("dataset");
     let made = seal_into(context, paths, recipients, &folder)?;
-    sealed::upload(context, &made, &folder, &store).map_err(|failure| failure.about(location))?;
+    if let Err(failure) = sealed::upload(context, &made, &folder, &store) {
+        // Sealed anew it would be other bytes, of which nothing that was stored could be used.
+        let kept = scratch.keep().join("dataset");
+        let failure = failure.about(location);
+        return Err(failure.with_next(format!(
+            "the sealed dataset is in {}; go on with `pox copy {} {location}`",
+            kept.display(),
+            kept.display()
+        )));
+    }
     Ok(made)
+}
+
+fn seal_and_add(
+    context: &Context,
+    paths: &[PathBuf],
+    recipients: &[Recipient],
+) -> Result<(SealedDataset, Location), Failure> {
+    let scratch = scratch()?;
+    let folder = scratch.path().join("dataset");
+    let made = seal_into(context, paths, recipients, &folder)?;
+    let location = sealed::add(context, &folder)?;
+    Ok((made, location))
+}
+
+fn scratch() -> Result<tempfile::TempDir, Failure> {
+    tempfile::tempdir()
+        .map_err(|error| Failure::machine(format!("cannot make a temporary folder: {error}")))
+        .hint(sealed::SCRATCH_HINT)
 }
 
 fn recipients(context: &Context, further: &[String]) -> Result<Vec<Recipient>, Failure> {

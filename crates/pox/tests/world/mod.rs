@@ -30,6 +30,8 @@ pub(crate) struct World {
     chain: Vec<String>,
     running: Vec<Running>,
     contract: Option<String>,
+    /// What the owner's environment has, and nobody else's.
+    owner_settings: Vec<(String, String)>,
 }
 
 impl World {
@@ -37,7 +39,7 @@ impl World {
     pub(crate) fn at(rpc: String, chain: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let chain = chain.iter().map(ToString::to_string).collect();
-        Self { folder, rpc, chain, running: Vec::new(), contract: None }
+        Self { folder, rpc, chain, running: Vec::new(), contract: None, owner_settings: Vec::new() }
     }
 
     /// A world with the embedded chain, an owner and a processor with coins.
@@ -72,6 +74,11 @@ impl World {
         Self { contract: Some(contract), ..self }
     }
 
+    /// Sets variables for the owner's commands.
+    pub(crate) fn with_owner_settings(self, owner_settings: Vec<(String, String)>) -> Self {
+        Self { owner_settings, ..self }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -85,6 +92,9 @@ impl World {
             .env("HOME", self.folder.path());
         if let Some(contract) = &self.contract {
             command.env("POX_CONTRACT", contract);
+        }
+        if who == "owner" {
+            command.envs(self.owner_settings.iter().cloned());
         }
         command.stdin(Stdio::null());
         command
