@@ -284,10 +284,9 @@ impl Contract {
             (Event::Proven { .. }, Call::Prove { receipt, archive, signature }) => {
                 self.proof_of(event, receipt, archive, None, &signature)
             }
-            (
-                Event::Proven { .. },
-                Call::ProveMany { receipt, archive, members: root, count, signature },
-            ) => self.proof_of(event, receipt, archive, Some(Members { root, count }), &signature),
+            (Event::Proven { .. }, Call::ProveMany { receipt, archive, members: root, count, signature }) => {
+                self.proof_of(event, receipt, archive, Some(Members { root, count }), &signature)
+            }
             _ => None,
         }
     }

@@ -51,7 +51,11 @@ fn lifecycle(node: &Node) {
         carried,
         [
             Carried::Nothing,
-            Carried::Match { offer: Box::new(life.offer.clone()), evidence: Bytes::from_static(EVIDENCE), path: Vec::new() },
+            Carried::Match {
+                offer: Box::new(life.offer.clone()),
+                evidence: Bytes::from_static(EVIDENCE),
+                path: Vec::new()
+            },
             Carried::Secret { party: Party::OWNER, secret: life.secret(&contract) },
             Carried::Prove { signature: life.enclave.sign(statement.0), members: None },
         ]

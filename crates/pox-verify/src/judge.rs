@@ -7,6 +7,7 @@ use crate::facts::{
 use crate::grade::Grade;
 use crate::reason::Reason;
 use crate::rejection::{Malformed, Rejection};
+use crate::steps::approve::{self, Approved};
 use crate::steps::history::{self, Kept};
 use crate::steps::lifecycle::{self, Steps};
 use crate::steps::matched::{self, Match};
@@ -14,7 +15,6 @@ use crate::steps::openings::{self, Openings};
 use crate::steps::parse::{self, Records};
 use crate::steps::quotes::{self, Quotes};
 use crate::steps::seal::{self, Anchored};
-use crate::steps::approve::{self, Approved};
 use crate::steps::{archive, claims, policy, receipt, request};
 use crate::verdict::{Component, Verdict};
 use crate::verified::Verified;
@@ -127,10 +127,12 @@ impl Findings<'_> {
             outcome: receipt.outcome,
             exit_code: receipt.exit_code,
             results: receipt.results,
-            members: self.records.proof.proven.members.map(|members| MembersFacts {
-                root: members.root,
-                count: members.count,
-            }),
+            members: self
+                .records
+                .proof
+                .proven
+                .members
+                .map(|members| MembersFacts { root: members.root, count: members.count }),
             usage: Usage {
                 cpu_micros: receipt.cpu_micros,
                 wall_micros: receipt.wall_micros,

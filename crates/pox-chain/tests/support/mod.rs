@@ -11,7 +11,8 @@ use pox_core::receipt::{Outcome, Receipt};
 use pox_core::secret::SignedSecret;
 use pox_core::{
     Address, Amount, Archive, Bytes, DatasetCommitment, ImageDigest, Kinds, MetadataRoot, Offer, Party,
-    PolicyHash, Processors, ReportHash, Request, Resources, ResultsCommitment, Salt, TermsRoot, U256, UnixTime,
+    PolicyHash, Processors, ReportHash, Request, Resources, ResultsCommitment, Salt, TermsRoot, U256,
+    UnixTime,
 };
 use serde_json::{Value, json};
 use std::io;

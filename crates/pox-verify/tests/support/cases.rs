@@ -259,7 +259,9 @@ fn lifecycle() -> Vec<Case> {
         }),
         case("rejected-late", |d| {
             d.request = |r| r.approve_within = 4;
-            d.steps = |steps| steps.insert(2, Payload::Reject { account: address("owner"), reason: 1 }.step(at(12)));
+            d.steps = |steps| {
+                steps.insert(2, Payload::Reject { account: address("owner"), reason: 1 }.step(at(12)))
+            };
         }),
         case("approved-without-a-match", |d| {
             d.steps = |steps| {

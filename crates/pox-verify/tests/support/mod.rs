@@ -6,8 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a fixture that can't be made fails its test")]
 
 pub mod cases;
-pub mod parties;
 pub mod chain;
+pub mod parties;
 
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;

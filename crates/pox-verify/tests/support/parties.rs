@@ -14,7 +14,8 @@ fn shared(request: &mut Request) {
     request.inputs = (0..3).map(|i| keccak256([i]).0.into()).collect();
     let mut others = [address("hospital"), address("clinic")];
     others.sort();
-    request.co_owners = (0u32..).zip(others).map(|(i, account)| CoOwner { account, inputs: 1 << i }).collect();
+    request.co_owners =
+        (0u32..).zip(others).map(|(i, account)| CoOwner { account, inputs: 1 << i }).collect();
 }
 
 fn list() -> BTreeSet<Address> {
@@ -44,13 +45,17 @@ pub fn parties() -> Vec<Case> {
             d.steps = |steps| {
                 let reject = Payload::Reject { account: address("hospital"), reason: 5 };
                 let (matched, release) = (steps[1], steps[2]);
-                steps.splice(1..1, [matched, pox_core::history::Step { at: at(11), ..release }, reject.step(at(11))]);
+                steps.splice(
+                    1..1,
+                    [matched, pox_core::history::Step { at: at(11), ..release }, reject.step(at(11))],
+                );
             };
         }),
         rejected("rejected-by-a-stranger", "lifecycle", |d| {
             names(d);
             d.steps = |steps| {
-                let (matched, reject) = (steps[1], Payload::Reject { account: address("stranger"), reason: 5 });
+                let (matched, reject) =
+                    (steps[1], Payload::Reject { account: address("stranger"), reason: 5 });
                 steps.splice(1..1, [matched, reject.step(at(11))]);
             };
         }),
@@ -87,7 +92,9 @@ pub fn parties() -> Vec<Case> {
                 steps[2] = Payload::Release { account, enclave, secret }.step(at(12));
             };
         }),
-        rejected("a-secret-too-many", "approve-mismatch", |d| d.finish = |p| p.secrets.push(keccak256("more"))),
+        rejected("a-secret-too-many", "approve-mismatch", |d| {
+            d.finish = |p| p.secrets.push(keccak256("more"))
+        }),
         graded("on-the-list", "simulated", listed),
         rejected("listed-without-a-path", "match-mismatch", |d| {
             listed(d);
