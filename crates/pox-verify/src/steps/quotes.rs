@@ -54,7 +54,7 @@ pub(crate) fn check(
         anchors,
     };
     let key_context = between(steps.requested.time, steps.matched.at.time);
-    let result_context = between(steps.approved.at.time, ran);
+    let result_context = between(steps.approved_at().time, ran);
     let known = Known::default();
     let key_found = one(key, Purpose::Key, &key_context, &known)?;
     let quotes = match (key_found, one(result, Purpose::Result, &result_context, &known)?) {

@@ -255,6 +255,7 @@ fn node_args(folder: &Path) -> Node {
     Node {
         command: None,
         allow_dir: vec![folder.to_owned()],
+        list: Vec::new(),
         allow_host: Vec::new(),
         cpus: 1.0,
         memory: "512MiB".into(),

@@ -17,6 +17,8 @@ mod node;
 mod open;
 mod policy;
 mod reference;
+mod relay;
+mod review;
 mod run;
 mod seal;
 mod task;
