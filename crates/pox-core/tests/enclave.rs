@@ -10,11 +10,12 @@ use pox_core::receipt::{Archive, Outcome, Receipt, RunReport};
 use pox_core::role::enclave::{
     Accepted, End, Failure, Launch, Limit, Opened, Ready, Released, SecretFault, Signed, Usage,
 };
-use pox_core::secret::{BadRelease, InputAccess, Secret, SignedSecret, Terms};
+use pox_core::secret::{BadRelease, InputAccess, InputSecret, Secret, SignedSecret, Terms};
 use pox_core::{Address, B256, DatasetCommitment, Request, ResultsCommitment, TaskId};
 
 const OWNER: u8 = 1;
 const PROCESSOR: u8 = 2;
+const CO_OWNER: u8 = 3;
 const ENCLAVE: u8 = 9;
 const MARKER: &str = "a-place-that-nobody-else-may-know";
 
@@ -118,6 +119,72 @@ fn a_secret_that_does_not_fit_ends_in_outcome_16() {
         assert_eq!(signed.receipt.outcome, Outcome::SecretInvalid);
         assert!(signed.receipt.results.is_zero());
     }
+}
+
+/// A request of three inputs: the first and the last are the owner's, the second a co-owner's.
+fn shared() -> (Request, Leaves) {
+    let terms = Terms { inputs: ["a", "b", "c"].map(String::from).to_vec(), ..Terms::default() };
+    let leaves = terms.leaves([1, 2, 3, 4].map(B256::repeat_byte)).unwrap();
+    let mut record = request(account(OWNER), 1_600_000_000, &mut Dice::new(1));
+    record.inputs = (1..=3).map(B256::repeat_byte).collect();
+    record.terms = leaves.root();
+    record.coOwners = vec![pox_core::abi::CoOwner { account: account(CO_OWNER), inputs: 0b10 }];
+    (Request::try_from(record).unwrap(), leaves)
+}
+
+fn shared_ready() -> Ready {
+    let (recipient, block) = (vec![5; RECIPIENT_BYTES], B256::repeat_byte(8));
+    let launch = Launch::new(domain(), shared().0, account(PROCESSOR), key(ENCLAVE), recipient, 7, block);
+    launch.attested(EvidenceKind::Simulated, b"quote".to_vec())
+}
+
+#[test]
+fn takes_one_secret_of_each_party_and_in_their_order() {
+    let task = shared().0.id(&domain());
+    let [owner, other] = [OWNER, CO_OWNER].map(|signer| signed(task, account(ENCLAVE), signer, b"sealed"));
+    let mut waiting = shared_ready();
+    for secrets in [
+        vec![],
+        vec![owner.clone()],
+        vec![other.clone(), owner.clone()],
+        vec![owner.clone(), owner.clone()],
+        vec![owner.clone(), other.clone(), other.clone()],
+    ] {
+        waiting = waiting.take(&secrets).map(drop).unwrap_err().ready;
+    }
+    assert!(waiting.take(&[owner, other]).is_ok());
+}
+
+#[test]
+fn every_party_gives_exactly_its_inputs() {
+    let (request, terms) = shared();
+    let task = request.id(&domain());
+    let at = |place: &str| InputAccess { location: place.into(), keys: Vec::new() };
+    let open = |owners: &[&str], others: &[&str], of: TaskId| {
+        let [owner, other] =
+            [OWNER, CO_OWNER].map(|signer| signed(task, account(ENCLAVE), signer, b"sealed"));
+        let released = shared_ready().take(&[owner, other]).map_err(|not_taken| not_taken.reason).unwrap();
+        let inputs = owners.iter().map(|place| at(place)).collect();
+        let secret = Secret { task, terms: terms.clone(), inputs, ..a_secret() }.to_bytes();
+        let theirs = InputSecret { task: of, inputs: others.iter().map(|place| at(place)).collect() };
+        released.open(&[Some(secret), Some(theirs.to_bytes())])
+    };
+    let Opened::Accepted(accepted) = open(&["1", "3"], &["2"], task) else { panic!("refused") };
+    let places: Vec<_> = accepted.secret.inputs.iter().map(|input| input.location.as_str()).collect();
+    assert_eq!(places, ["1", "2", "3"], "in the order of the request");
+    type Case = (&'static [&'static str], &'static [&'static str], SecretFault);
+    let cases: [Case; 4] = [
+        (&["1", "2", "3"], &[], SecretFault::Inputs),
+        (&["1"], &["2", "3"], SecretFault::Inputs),
+        (&["1", "3"], &["2", "4"], SecretFault::Inputs),
+        (&["1", "3", "4"], &["2"], SecretFault::Inputs),
+    ];
+    for (owners, others, fault) in cases {
+        let Opened::Refused(refused) = open(owners, others, task) else { panic!("accepted") };
+        assert_eq!(*refused.fault(), fault);
+    }
+    let Opened::Refused(refused) = open(&["1", "3"], &["2"], TaskId::ZERO) else { panic!("accepted") };
+    assert_eq!(*refused.fault(), SecretFault::Task);
 }
 
 #[test]

@@ -61,7 +61,9 @@ pub fn parties() -> Vec<Case> {
         }),
         rejected("a-release-missing", "lifecycle", |d| {
             names(d);
-            d.steps = |steps| drop(steps.remove(2));
+            d.steps = |steps| {
+                steps.remove(2);
+            };
         }),
         rejected("one-release-too-many", "lifecycle", |d| {
             names(d);
