@@ -8,11 +8,13 @@ use crate::abi;
 use crate::domain::Domain;
 use crate::event::Event;
 use crate::history::{At, Payload, Step};
-use crate::id::{Archive, History, OfferId, ReceiptId, TaskId};
+use crate::id::{Archive, History, OfferId, TaskId};
 use crate::ledger::TaskView;
-use crate::receipt::{Doing, archived};
-use crate::record::{Amount, MAX_DEADLINE_SECONDS, Request, UnixTime};
+use crate::party::Parties;
+use crate::receipt::Doing;
+use crate::record::{Amount, MAX_DEADLINE_SECONDS, Processors, Request, UnixTime};
 use crate::refusal::Phase;
+use crate::task::Members;
 use alloy_primitives::{Address, B256};
 
 /// A task, as its events tell it.
@@ -22,6 +24,8 @@ pub struct Replay {
     pub task: TaskId,
     /// What was asked for.
     pub request: Request,
+    /// Who escrowed the price, if it was not the owner.
+    pub sponsor: Option<Address>,
     /// Where it stands.
     pub stage: Stage,
     /// The running commitment over its steps. The contract's own says whether they were all told.
@@ -37,8 +41,13 @@ pub struct Replay {
 pub enum Stage {
     /// Open to be matched.
     Requested,
-    /// Waits for the owner.
-    Matched(Seat),
+    /// Waits for its owners.
+    Matched {
+        /// The match.
+        seat: Seat,
+        /// Whose `release` is missing; nobody's where the owner's `approve` is what it waits for.
+        missing: Parties,
+    },
     /// Waits for the receipt.
     Approved(Released),
     /// Ended by a receipt.
@@ -49,6 +58,8 @@ pub enum Stage {
         receipt: Box<abi::Receipt>,
         /// SHA-256 of the archive.
         archive: Archive,
+        /// The members, if it closes a batch.
+        members: Option<Members>,
     },
     /// Ended by its owner.
     Cancelled,
@@ -78,12 +89,12 @@ pub struct Seat {
     pub approve_by: UnixTime,
 }
 
-/// A match whose owner has released the secret.
+/// A match whose secrets are all released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Released {
     /// The match.
     pub seat: Seat,
-    /// keccak256 of the signed and sealed secret.
+    /// keccak256 of the signed and sealed secret that came last.
     pub secret: B256,
     /// Last second in which the receipt can be posted.
     pub prove_by: UnixTime,
@@ -128,6 +139,15 @@ pub enum Contradiction {
     /// An input is announced that is not the request's next one, or one was not announced.
     #[error("its inputs are not announced as its request names them")]
     Inputs,
+    /// Not a party of the task, or one that has released already.
+    #[error("a step of somebody whose turn it is not")]
+    OtherParty,
+    /// The price is said to be a sponsor's at another time than with the request, or twice.
+    #[error("a sponsor where there is none")]
+    Sponsor,
+    /// The members are not told right after the receipt that closes their batch.
+    #[error("members without the receipt that closes their batch")]
+    Members,
 }
 
 impl Replay {
@@ -145,6 +165,7 @@ impl Replay {
         let replay = Self {
             task: *task,
             request: request.as_ref().clone(),
+            sponsor: None,
             stage: Stage::Requested,
             history: History::ZERO.then(&step),
             last: at,
@@ -153,30 +174,59 @@ impl Replay {
         Ok((replay, step))
     }
 
-    /// Goes on by one event; gives the step that it is, if it is one. On an error nothing has changed.
+    /// Goes on by one event; gives the step that it is, if it is one. On an error nothing has changed. `next` is the event that
+    /// follows in the chain, if there is one: the members of a batch are told behind its receipt.
     ///
     /// # Errors
     /// The contract can't have emitted it for this task as it was told.
-    pub fn then(&mut self, event: &Event, at: At, domain: &Domain) -> Result<Option<Step>, Contradiction> {
+    pub fn then(
+        &mut self,
+        event: &Event,
+        next: Option<&Event>,
+        at: At,
+        domain: &Domain,
+    ) -> Result<Option<Step>, Contradiction> {
         if event.task() != Some(self.task) {
             return Err(Contradiction::OtherTask);
         }
         if at.number < self.last.number || at.time < self.last.time {
             return Err(Contradiction::Backwards);
         }
-        if let Event::Uses { input, .. } = event {
-            let is_next = self.request.inputs.get(self.announced) == Some(input);
-            if !is_next || self.stage != Stage::Requested || at != self.last {
-                return Err(Contradiction::Inputs);
+        let with_request = self.stage == Stage::Requested && at == self.last;
+        match event {
+            Event::Uses { input, .. } => {
+                let is_next = self.request.inputs.get(self.announced) == Some(input);
+                if !is_next || !with_request || self.sponsor.is_some() {
+                    return Err(Contradiction::Inputs);
+                }
+                self.announced += 1;
+                return Ok(None);
             }
-            self.announced += 1;
-            return Ok(None);
+            Event::Sponsored { sponsor, .. } => {
+                if self.sponsor.is_some() || !with_request || !self.is_announced() {
+                    return Err(Contradiction::Sponsor);
+                }
+                self.sponsor = Some(*sponsor);
+                return Ok(None);
+            }
+            Event::Members { root, count, .. } => {
+                let told = Members { root: *root, count: *count };
+                let is_of_receipt = matches!(&self.stage, Stage::Proven { members, .. } if *members == Some(told));
+                return if is_of_receipt && at == self.last { Ok(None) } else { Err(Contradiction::Members) };
+            }
+            _ => {}
         }
-        let stage = self.follow(event, at)?;
-        if self.announced != self.request.inputs.len() {
+        if !self.is_announced() {
             return Err(Contradiction::Inputs);
         }
-        let payload = Payload::of_event(event, domain).ok_or(Contradiction::OtherTask)?;
+        let members = match (event, next) {
+            (Event::Proven { .. }, Some(Event::Members { task, root, count })) if *task == self.task => {
+                Some(Members { root: *root, count: *count })
+            }
+            _ => None,
+        };
+        let stage = self.follow(event, members, at)?;
+        let payload = event.payload(domain, members).ok_or(Contradiction::OtherTask)?;
         let step = payload.step(at);
         self.history = self.history.then(&step);
         self.stage = stage;
@@ -188,7 +238,7 @@ impl Replay {
     pub fn phase(&self) -> Phase {
         match self.stage {
             Stage::Requested => Phase::Requested,
-            Stage::Matched(_) => Phase::Matched,
+            Stage::Matched { .. } => Phase::Matched,
             Stage::Approved(_) => Phase::Approved,
             Stage::Proven { .. } => Phase::Proven,
             Stage::Cancelled => Phase::Cancelled,
@@ -199,7 +249,7 @@ impl Replay {
     /// The match that it stands in, or stood in when it ended.
     pub fn seat(&self) -> Option<&Seat> {
         match &self.stage {
-            Stage::Matched(seat) => Some(seat),
+            Stage::Matched { seat, .. } => Some(seat),
             Stage::Approved(released) | Stage::Proven { released, .. } => Some(&released.seat),
             Stage::Expired { seat, .. } => seat.as_ref(),
             Stage::Requested | Stage::Cancelled => None,
@@ -210,7 +260,7 @@ impl Replay {
     pub fn deadline(&self) -> Option<UnixTime> {
         match &self.stage {
             Stage::Requested => Some(self.request.match_by),
-            Stage::Matched(seat) => Some(seat.approve_by),
+            Stage::Matched { seat, .. } => Some(seat.approve_by),
             Stage::Approved(released) => Some(released.prove_by),
             Stage::Proven { .. } | Stage::Cancelled | Stage::Expired { .. } => None,
         }
@@ -220,6 +270,7 @@ impl Replay {
     pub fn view(&self) -> TaskView {
         let phase = self.phase();
         let seat = self.seat().filter(|_| !phase.is_end());
+        let sponsor = self.sponsor.filter(|_| !phase.is_end());
         TaskView {
             phase,
             owner: self.request.owner,
@@ -229,32 +280,54 @@ impl Replay {
             bond: seat.map_or(Amount::ZERO, |seat| seat.bond),
             deadline: seat.and(self.deadline()).unwrap_or_default(),
             history: self.history,
+            sponsor: sponsor.unwrap_or_default(),
+            missing: match self.stage {
+                Stage::Matched { missing, .. } => missing,
+                _ => Parties(0),
+            },
         }
     }
 
+    fn is_announced(&self) -> bool {
+        self.announced == self.request.inputs.len()
+    }
+
     /// The stage that an event leads to.
-    fn follow(&self, event: &Event, at: At) -> Result<Stage, Contradiction> {
+    fn follow(&self, event: &Event, members: Option<Members>, at: At) -> Result<Stage, Contradiction> {
         match (&self.stage, event) {
             (_, Event::Requested { .. }) => Err(Contradiction::RequestedTwice),
             (Stage::Requested, Event::Matched { .. }) => self.matched(event, at),
             (Stage::Requested, Event::Cancelled { .. }) => Ok(Stage::Cancelled),
-            (Stage::Matched(seat), Event::Rejected { processor, .. }) => {
+            (Stage::Matched { seat, .. }, Event::Rejected { processor, account, .. }) => {
                 in_time(at, seat.approve_by)?;
                 is_processor(seat.processor, *processor)?;
+                if !self.request.parties().any(|(_, party)| party == *account) {
+                    return Err(Contradiction::OtherParty);
+                }
                 Ok(Stage::Requested)
             }
-            (Stage::Matched(seat), Event::Approved { enclave, secret, .. }) => {
-                in_time(at, seat.approve_by)?;
-                is_enclave(seat.enclave, *enclave)?;
-                let prove_by = after(at, self.request.prove_within);
-                Ok(Stage::Approved(Released { seat: *seat, secret: *secret, prove_by }))
+            (Stage::Matched { seat, missing }, Event::Approved { enclave, secret, .. }) => {
+                if !missing.is_empty() {
+                    return Err(Contradiction::OtherParty);
+                }
+                self.answered(seat, Parties(0), *enclave, *secret, at)
+            }
+            (Stage::Matched { seat, missing }, Event::Released { account, enclave, secret, missing: left, .. }) => {
+                let party = self.request.parties().find(|(_, party)| party == account).map(|(party, _)| party);
+                let party = party.filter(|party| missing.contains(*party)).ok_or(Contradiction::OtherParty)?;
+                let missing = missing.without(party);
+                if missing != Parties(*left) {
+                    return Err(Contradiction::OtherParty);
+                }
+                self.answered(seat, missing, *enclave, *secret, at)
             }
             (Stage::Approved(released), Event::Proven { processor, receipt, archive, .. }) => {
                 in_time(at, released.prove_by)?;
                 is_processor(released.seat.processor, *processor)?;
                 is_enclave(released.seat.enclave, receipt.enclave)?;
                 Doing::of(receipt.outcome).ok_or(Contradiction::BadOutcome)?;
-                Ok(Stage::Proven { released: *released, receipt: receipt.clone(), archive: *archive })
+                let (released, receipt) = (*released, receipt.clone());
+                Ok(Stage::Proven { released, receipt, archive: *archive, members })
             }
             (_, Event::Expired { from, .. }) => {
                 let phase = self.phase();
@@ -276,35 +349,33 @@ impl Replay {
             return Err(Contradiction::WrongPhase(self.phase()));
         };
         in_time(at, self.request.match_by)?;
-        is_processor(self.request.processor.unwrap_or(processor), processor)?;
+        // Of a list, events show no path.
+        if let Processors::Only(only) = self.request.processors {
+            is_processor(only, processor)?;
+        }
         if enclave.is_zero() {
             return Err(Contradiction::OtherEnclave);
         }
         let approve_by = after(at, self.request.approve_within);
-        Ok(Stage::Matched(Seat { offer, processor, enclave, evidence, bond, approve_by }))
+        let seat = Seat { offer, processor, enclave, evidence, bond, approve_by };
+        Ok(Stage::Matched { seat, missing: self.request.releases() })
     }
-}
 
-impl Payload {
-    /// What an event adds to its task's history; `None` for events that are no step.
-    pub fn of_event(event: &Event, domain: &Domain) -> Option<Self> {
-        Some(match event {
-            Event::Requested { task, .. } => Self::Request(*task),
-            Event::Matched { offer, processor, enclave, evidence, .. } => {
-                Self::Match { offer: *offer, processor: *processor, enclave: *enclave, evidence: *evidence }
-            }
-            Event::Rejected { reason, .. } => Self::Reject(*reason),
-            Event::Approved { enclave, secret, .. } => Self::Approve { enclave: *enclave, secret: *secret },
-            Event::Proven { receipt, archive, .. } => {
-                let receipt = ReceiptId(domain.digest(receipt.as_ref()));
-                Self::Prove(archived(domain, receipt, *archive))
-            }
-            Event::Cancelled { .. } => Self::Cancel,
-            Event::Expired { .. } => Self::Expire,
-            Event::Uses { .. }
-            | Event::Offered { .. }
-            | Event::OfferWithdrawn { .. }
-            | Event::Withdrawn { .. } => return None,
+    /// After an answer to the named enclave: approved, once nobody's is missing.
+    fn answered(
+        &self,
+        seat: &Seat,
+        missing: Parties,
+        enclave: Address,
+        secret: B256,
+        at: At,
+    ) -> Result<Stage, Contradiction> {
+        in_time(at, seat.approve_by)?;
+        is_enclave(seat.enclave, enclave)?;
+        let prove_by = after(at, self.request.prove_within);
+        Ok(match missing.is_empty() {
+            true => Stage::Approved(Released { seat: *seat, secret, prove_by }),
+            false => Stage::Matched { seat: *seat, missing },
         })
     }
 }

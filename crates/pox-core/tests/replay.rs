@@ -46,8 +46,9 @@ fn replayed(events: &[(Event, At)]) -> Result<Replay, Contradiction> {
     let (first, rest) = events.split_first().unwrap();
     let (mut replay, step) = Replay::begin(&first.0, first.1)?;
     let mut steps = vec![step];
-    for (event, at) in rest {
-        steps.extend(replay.then(event, *at, &domain())?);
+    for (index, (event, at)) in rest.iter().enumerate() {
+        let next = rest.get(index + 1).map(|(event, _)| event);
+        steps.extend(replay.then(event, next, *at, &domain())?);
     }
     assert_eq!(pox_core::History::over(&steps), replay.history);
     Ok(replay)
@@ -80,8 +81,10 @@ fn what_is_held_back_repeated_or_swapped_never_passes_for_the_whole() {
             let mut lie = events.clone();
             let index = dice.below(lie.len() as u64) as usize;
             match dice.below(4) {
-                // Without its inputs announced, a request is only found out by its next step.
-                0 if !matches!(lie[index].0, Event::Uses { .. }) => drop(lie.remove(index)),
+                // Without its inputs announced, a request is only found out by its next step; who paid, no step tells.
+                0 if !matches!(lie[index].0, Event::Uses { .. } | Event::Sponsored { .. }) => {
+                    drop(lie.remove(index));
+                }
                 1 => lie.insert(index, lie[index].clone()),
                 2 if index > 0 => lie.swap(index - 1, index),
                 3 => lie[index].1.time = UnixTime(lie[index].1.time.0 + 1),

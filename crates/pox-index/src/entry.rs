@@ -38,12 +38,18 @@ impl Entry {
         (Self { first: spot, replay, steps: u64::from(step.is_some()), proven: None, fault }, step)
     }
 
-    /// Goes on by one event; gives its step, if it is one.
-    pub(crate) fn then(&mut self, event: &Event, spot: Spot, domain: &Domain) -> Option<Step> {
+    /// Goes on by one event, before the one that follows in the chain; gives its step, if it is one.
+    pub(crate) fn then(
+        &mut self,
+        event: &Event,
+        next: Option<&Event>,
+        spot: Spot,
+        domain: &Domain,
+    ) -> Option<Step> {
         if self.fault.is_some() {
             return None;
         }
-        let step = match self.replay.as_mut()?.then(event, spot.at, domain) {
+        let step = match self.replay.as_mut()?.then(event, next, spot.at, domain) {
             Ok(step) => step?,
             Err(fault) => {
                 self.fault = Some(fault);
@@ -61,8 +67,9 @@ impl Entry {
     pub(crate) fn of(events: &[LocatedEvent], domain: &Domain) -> Option<Self> {
         let (first, rest) = events.split_first()?;
         let (mut entry, _) = Self::begin(&first.event, first.spot());
-        for located in rest {
-            entry.then(&located.event, located.spot(), domain);
+        for (index, located) in rest.iter().enumerate() {
+            let next = rest.get(index + 1).map(|located| &located.event);
+            entry.then(&located.event, next, located.spot(), domain);
         }
         Some(entry)
     }

@@ -239,10 +239,12 @@ impl Index {
             }
             expected = chunk.to + 1;
             let mut counts: HashMap<u64, i64> = HashMap::new();
-            for located in &chunk.events {
+            for (index, located) in chunk.events.iter().enumerate() {
+                // Events of one block are in one chunk, so what follows in the same transaction is here.
+                let next = chunk.events.get(index + 1).map(|located| &located.event);
                 *counts.entry(located.place.block.number).or_default() += 1;
                 let step = match located.event.task() {
-                    Some(task) => self.take(task, located, &mut touched)?,
+                    Some(task) => self.take(task, located, next, &mut touched)?,
                     None => None,
                 };
                 rows.push_event(located, step)?;
@@ -278,6 +280,7 @@ impl Index {
         &mut self,
         task: TaskId,
         located: &LocatedEvent,
+        next: Option<&Event>,
         touched: &mut HashMap<TaskId, Touched>,
     ) -> Result<Option<(u64, pox_core::history::Step)>, IndexError> {
         if !self.at_hand.contains_key(&task) {
@@ -294,7 +297,7 @@ impl Index {
         }
         touched.entry(task).or_insert(Touched::Known);
         let entry = self.at_hand.get_mut(&task).ok_or(IndexError::Damaged("a task is lost"))?;
-        let step = entry.then(&located.event, located.spot(), &self.domain);
+        let step = entry.then(&located.event, next, located.spot(), &self.domain);
         Ok(step.map(|step| (entry.steps, step)))
     }
 

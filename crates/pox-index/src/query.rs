@@ -140,12 +140,23 @@ pub enum StepDetail {
         /// keccak256 of the evidence.
         evidence: B256,
     },
-    /// The owner refused the evidence.
+    /// The owner or a co-owner refused the evidence.
     Rejected {
         /// Whose enclave it was.
         processor: Address,
+        /// Who refused.
+        account: Address,
         /// Why, by spec §9.4.
         reason: u8,
+    },
+    /// One of several owners released its secret.
+    Released {
+        /// Who.
+        account: Address,
+        /// To this enclave.
+        enclave: Address,
+        /// keccak256 of the signed and sealed secret.
+        secret: B256,
     },
     /// The owner released the secret.
     Approved {
@@ -459,8 +470,11 @@ fn detail(event: &Event) -> Option<StepDetail> {
             enclave: *enclave,
             evidence: *evidence,
         },
-        Event::Rejected { processor, reason, .. } => {
-            StepDetail::Rejected { processor: *processor, reason: *reason }
+        Event::Rejected { processor, account, reason, .. } => {
+            StepDetail::Rejected { processor: *processor, account: *account, reason: *reason }
+        }
+        Event::Released { account, enclave, secret, .. } => {
+            StepDetail::Released { account: *account, enclave: *enclave, secret: *secret }
         }
         Event::Approved { enclave, secret, .. } => {
             StepDetail::Approved { enclave: *enclave, secret: *secret }
@@ -475,7 +489,9 @@ fn detail(event: &Event) -> Option<StepDetail> {
         },
         Event::Cancelled { .. } => StepDetail::Cancelled,
         Event::Expired { from, .. } => StepDetail::Expired { from: *from },
-        Event::Uses { .. }
+        Event::Sponsored { .. }
+        | Event::Members { .. }
+        | Event::Uses { .. }
         | Event::Offered { .. }
         | Event::OfferWithdrawn { .. }
         | Event::Withdrawn { .. } => {

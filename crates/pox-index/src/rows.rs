@@ -4,7 +4,7 @@ use crate::engine::{Row, Value};
 use crate::entry::{Entry, phase_name};
 use crate::error::IndexError;
 use crate::index::LocatedEvent;
-use crate::schema::{APPROVALS, EVENTS, INPUTS, MATCHES, OFFERS, RECEIPTS, TASKS, Table, WITHDRAWN_OFFERS};
+use crate::schema::{APPROVALS, EVENTS, INPUTS, MATCHES, MEMBERS, OFFERS, RECEIPTS, TASKS, Table, WITHDRAWN_OFFERS};
 use alloy_primitives::{B256, LogData};
 use pox_chain::{BlockAt, Place};
 use pox_core::history::Step;
@@ -143,7 +143,15 @@ fn columns(event: &Event) -> Option<(&'static Table, Vec<Value>)> {
             (&MATCHES, columns)
         }
         Event::Approved { task, enclave, secret } => {
-            (&APPROVALS, vec![Value::bytes(task.0), Value::bytes(enclave), Value::bytes(secret)])
+            let (task, enclave, secret) = (Value::bytes(task.0), Value::bytes(enclave), Value::bytes(secret));
+            (&APPROVALS, vec![task, Value::maybe(None), enclave, secret])
+        }
+        Event::Released { task, account, enclave, secret, .. } => {
+            let (task, account) = (Value::bytes(task.0), Value::bytes(account));
+            (&APPROVALS, vec![task, account, Value::bytes(enclave), Value::bytes(secret)])
+        }
+        Event::Members { task, root, count } => {
+            (&MEMBERS, vec![Value::bytes(task.0), Value::bytes(root.0), Value::Int((*count).into())])
         }
         Event::Proven { task, processor, receipt, archive } => {
             let columns = vec![
@@ -162,6 +170,7 @@ fn columns(event: &Event) -> Option<(&'static Table, Vec<Value>)> {
             (&RECEIPTS, columns)
         }
         Event::Requested { .. }
+        | Event::Sponsored { .. }
         | Event::Uses { .. }
         | Event::Rejected { .. }
         | Event::Cancelled { .. }
@@ -174,12 +183,15 @@ fn columns(event: &Event) -> Option<(&'static Table, Vec<Value>)> {
 pub(crate) fn kind(event: &Event) -> &'static str {
     match event {
         Event::Requested { .. } => "requested",
+        Event::Sponsored { .. } => "sponsored",
         Event::Uses { .. } => "uses",
         Event::Offered { .. } => "offered",
         Event::OfferWithdrawn { .. } => "offer-withdrawn",
         Event::Matched { .. } => "matched",
         Event::Rejected { .. } => "rejected",
         Event::Approved { .. } => "approved",
+        Event::Released { .. } => "released",
+        Event::Members { .. } => "members",
         Event::Proven { .. } => "proven",
         Event::Cancelled { .. } => "cancelled",
         Event::Expired { .. } => "expired",

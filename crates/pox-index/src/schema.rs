@@ -76,7 +76,10 @@ pub(crate) const MATCHES: Table = Table {
 };
 
 pub(crate) const APPROVALS: Table =
-    Table { name: "approvals", columns: &["block", "position", "task", "enclave", "secret"] };
+    Table { name: "approvals", columns: &["block", "position", "task", "account", "enclave", "secret"] };
+
+pub(crate) const MEMBERS: Table =
+    Table { name: "members", columns: &["block", "position", "task", "root", "count"] };
 
 pub(crate) const RECEIPTS: Table = Table {
     name: "receipts",
@@ -98,8 +101,8 @@ pub(crate) const RECEIPTS: Table = Table {
 };
 
 /// Tables of which every row is of one event or task, with its block in `block`.
-pub(crate) const BY_BLOCK: [&Table; 8] =
-    [&EVENTS, &TASKS, &INPUTS, &OFFERS, &WITHDRAWN_OFFERS, &MATCHES, &APPROVALS, &RECEIPTS];
+pub(crate) const BY_BLOCK: [&Table; 9] =
+    [&EVENTS, &TASKS, &INPUTS, &OFFERS, &WITHDRAWN_OFFERS, &MATCHES, &APPROVALS, &RECEIPTS, &MEMBERS];
 
 /// One script for each version; what has been released never changes.
 const VERSIONS: [&str; 1] = [V1];
@@ -136,8 +139,11 @@ CREATE TABLE matches (
     processor {bytes} NOT NULL, enclave {bytes} NOT NULL, evidence {bytes} NOT NULL, bond TEXT NOT NULL,
     PRIMARY KEY (block, position));
 CREATE TABLE approvals (
-    block {int} NOT NULL, position {int} NOT NULL, task {bytes} NOT NULL, enclave {bytes} NOT NULL,
+    block {int} NOT NULL, position {int} NOT NULL, task {bytes} NOT NULL, account {bytes}, enclave {bytes} NOT NULL,
     secret {bytes} NOT NULL, PRIMARY KEY (block, position));
+CREATE TABLE members (
+    block {int} NOT NULL, position {int} NOT NULL, task {bytes} NOT NULL, root {bytes} NOT NULL, count {int} NOT NULL,
+    PRIMARY KEY (block, position));
 CREATE TABLE receipts (
     block {int} NOT NULL, position {int} NOT NULL, task {bytes} NOT NULL, processor {bytes} NOT NULL,
     enclave {bytes} NOT NULL, outcome {int} NOT NULL, exit_code {int} NOT NULL, results {bytes} NOT NULL,

@@ -18,7 +18,6 @@ use crate::steps::seal::{self, Anchored};
 use crate::steps::{archive, claims, policy, receipt, request};
 use crate::verdict::{Component, Verdict};
 use crate::verified::Verified;
-use alloy_primitives::Address;
 use pox_core::history::At;
 use pox_core::proof::Proof;
 use pox_core::receipt::RunReport;

@@ -369,7 +369,8 @@ fn step_line(step: &StepRow) -> String {
         StepDetail::Matched { processor, enclave, .. } => {
             format!("matched by {processor}, enclave {enclave}")
         }
-        StepDetail::Rejected { reason, .. } => format!("rejected, reason {reason}"),
+        StepDetail::Rejected { account, reason, .. } => format!("rejected by {account}, reason {reason}"),
+        StepDetail::Released { account, enclave, .. } => format!("released by {account} to enclave {enclave}"),
         StepDetail::Approved { enclave, .. } => format!("approved for enclave {enclave}"),
         StepDetail::Proven { outcome: code, .. } => format!("proven: {}", outcome(*code)),
         StepDetail::Cancelled => "cancelled".to_owned(),
