@@ -10,7 +10,9 @@
 
 mod account;
 mod artifact;
+mod comparison;
 mod contract;
+mod deterministic;
 mod endpoint;
 mod error;
 mod fees;
@@ -27,7 +29,9 @@ mod state;
 
 pub use account::{Account, BadKey};
 pub use artifact::{ARTIFACT, Artifact};
+pub use comparison::Comparison;
 pub use contract::{Contract, TaskView};
+pub use deterministic::{DEPLOYMENT_PROXY, DeploymentStep};
 pub use endpoint::{BadEndpoint, Endpoint};
 pub use error::{ChainError, Culprit, Revert};
 pub use follower::{Batch, Cursor, Followed, Follower, Place, Progress};

@@ -36,12 +36,12 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Image(args) => image::run(context, &args)?,
         Command::Guest(args) => guest::run(context, &args)?,
         Command::Policy(args) => policy::run(context, &args)?,
-        Command::Contract(args) => contract::run(context, &args)?,
         Command::Seal(args) => seal::run(context, &args)?,
         Command::Open(args) => open::run(context, &args)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Reference => reference::run()?,
         Command::Evidence(args) => return evidence::run(context, &args),
+        Command::Contract(args) => return contract::run(context, &args),
         Command::Verify(args) => return verify::run(context, &args),
         of_a_task => return task::run(context, of_a_task),
     }
