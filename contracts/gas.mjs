@@ -29,14 +29,18 @@ const ENCLAVE = new Wallet(keccakText('enclave'));
 // The record types of the specification, written out a second time: the contract must agree with them to accept a call.
 const TYPES = {
   Request:
-    'address owner,address processor,uint96 price,bytes32 image,bytes32[] inputs,bytes32 terms,bytes32 metadata,bytes32 policy,' +
+    'address owner,bytes32 processors,uint96 price,bytes32 image,bytes32[] inputs,bytes32 terms,bytes32 metadata,bytes32 policy,' +
     'uint16 kinds,uint32 cpuMillis,uint32 memoryMib,uint32 diskMib,uint32 timeLimit,uint64 matchBy,uint32 approveWithin,' +
-    'uint32 proveWithin,bytes32 salt',
+    'uint32 proveWithin,bytes32 salt,address delegate,CoOwner[] coOwners',
+  CoOwner: 'address account,uint32 inputs',
   Receipt:
     'bytes32 task,address enclave,uint8 outcome,uint32 exitCode,bytes32 results,bytes32 report,uint64 cpuMicros,' +
     'uint64 wallMicros,uint64 memoryPeak',
   ArchivedReceipt: 'bytes32 receipt,bytes32 archive',
+  ArchivedBatch: 'bytes32 receipt,bytes32 archive,bytes32 members,uint16 count',
   Release: 'bytes32 task,address enclave,bytes32 secretHash',
+  Refusal: 'bytes32 task,address enclave,uint8 reason',
+  Cancellation: 'bytes32 task',
 };
 
 const chain = ganache.provider({
@@ -80,6 +84,7 @@ async function measure() {
     deployedBytes: artifact.deployedBytecode.length / 2 - 1,
     lifecycle: { bare, bareWithEarlierCredit: again, full: { bytes, ...full } },
     otherCalls: await otherCalls(to, call),
+    special: await special(to, call),
   };
 }
 
@@ -87,17 +92,7 @@ async function lifecycle(to, call, processor, name, evidenceBytes, sealedBytes) 
   const record = request(name);
   const terms = offer(processor, name);
   const task = idOf(to, 'Request', record);
-  const receipt = {
-    task,
-    enclave: ENCLAVE.address,
-    outcome: 0,
-    exitCode: 0,
-    results: digest(name, 'results'),
-    report: digest(name, 'report'),
-    cpuMicros: 123_456_789,
-    wallMicros: 234_567_890,
-    memoryPeak: 345_678_901,
-  };
+  const receipt = receiptOf(task, name);
   const archive = digest(name, 'archive');
   const signed = idOf(to, 'ArchivedReceipt', { receipt: idOf(to, 'Receipt', receipt), archive });
   const signature = ENCLAVE.signingKey.sign(signed).serialized;
@@ -142,6 +137,44 @@ async function otherCalls(to, call) {
   };
 }
 
+// What the calls cost that a plain task does not use.
+async function special(to, call) {
+  const terms = offer(PROCESSOR, 'special');
+  const matched = async (record, name = 'matchTask', more = []) => {
+    const used = await call(PROCESSOR, name, [record, terms, ENCLAVE.address, '0x', ...more], BOND);
+    return { used, task: idOf(to, 'Request', record) };
+  };
+  const late = { matchBy: START + 30 * 86_400 };
+
+  const sponsored = { ...request('sponsored'), ...late };
+  const requestFor = await call(SECOND, 'requestFor', [sponsored, signature(to, OWNER, 'Request', sponsored)], PRICE);
+  const { task: toRefuse } = await matched(sponsored);
+  const refusal = signature(to, OWNER, 'Refusal', { task: toRefuse, enclave: ENCLAVE.address, reason: 1 });
+  const rejectFor = await call(SECOND, 'rejectFor', [sponsored, 0, ENCLAVE.address, 1, refusal]);
+  const cancelFor = await call(SECOND, 'cancelFor', [toRefuse, signature(to, OWNER, 'Cancellation', { task: toRefuse })]);
+
+  const list = listOf([PROCESSOR, OWNER, SECOND, ENCLAVE].map(({ address }) => address));
+  const listed = { ...request('listed'), ...late, processors: list.root };
+  await call(OWNER, 'request', [listed], PRICE);
+  const matchListed = (await matched(listed, 'matchListed', [list.path])).used;
+
+  const shared = { ...request('shared'), ...late, coOwners: [{ account: SECOND.address, inputs: 1 }] };
+  const requestWithCoOwner = await call(OWNER, 'request', [shared], PRICE);
+  const { used: matchWithCoOwner, task } = await matched(shared);
+  const released = (party, signer) => call(signer, 'release', [shared, party, ENCLAVE.address, secret(to, task, '0x01', signer)]);
+  const releaseFirst = await released(1, SECOND);
+  const releaseLast = await released(0, OWNER);
+
+  const receipt = receiptOf(task, 'shared');
+  const [archive, members, count] = [digest('shared', 'archive'), digest('shared', 'members'), 1_000];
+  const batch = { receipt: idOf(to, 'Receipt', receipt), archive, members, count };
+  const proveMany = await call(SECOND, 'proveMany', [receipt, archive, members, count, signature(to, ENCLAVE, 'ArchivedBatch', batch)]);
+  return {
+    requestFor, rejectFor, cancelFor, matchListed, requestWithCoOwner, matchWithCoOwner, releaseFirst, releaseLast, proveMany,
+    proveManyPerMember: proveMany / count,
+  };
+}
+
 async function send(from, transaction) {
   const params = [{ from: from.address.toLowerCase(), gas: hex(6_000_000), gasPrice: '0x0', ...transaction }];
   const hash = await chain.request({ method: 'eth_sendTransaction', params });
@@ -153,7 +186,7 @@ async function send(from, transaction) {
 function request(name) {
   return {
     owner: OWNER.address,
-    processor: `0x${'0'.repeat(40)}`,
+    processors: `0x${'0'.repeat(64)}`,
     price: PRICE,
     image: digest(name, 'image'),
     inputs: [digest(name, 'input')],
@@ -169,6 +202,22 @@ function request(name) {
     approveWithin: 3_600,
     proveWithin: 7_200,
     salt: digest(name, 'request salt'),
+    delegate: `0x${'0'.repeat(40)}`,
+    coOwners: [],
+  };
+}
+
+function receiptOf(task, name) {
+  return {
+    task,
+    enclave: ENCLAVE.address,
+    outcome: 0,
+    exitCode: 0,
+    results: digest(name, 'results'),
+    report: digest(name, 'report'),
+    cpuMicros: 123_456_789,
+    wallMicros: 234_567_890,
+    memoryPeak: 345_678_901,
   };
 }
 
@@ -188,15 +237,28 @@ function offer({ address }, name) {
 }
 
 // The owner's signature, and the sealed bytes.
-function secret(to, task, sealed) {
-  const release = idOf(to, 'Release', { task, enclave: ENCLAVE.address, secretHash: keccak256(sealed) });
-  return concat([OWNER.signingKey.sign(release).serialized, sealed]);
+function secret(to, task, sealed, signer = OWNER) {
+  const release = { task, enclave: ENCLAVE.address, secretHash: keccak256(sealed) };
+  return concat([signature(to, signer, 'Release', release), sealed]);
+}
+
+function signature(to, signer, type, record) {
+  return signer.signingKey.sign(idOf(to, type, record)).serialized;
 }
 
 function idOf(verifyingContract, type, record) {
   const domain = { name: 'ProofOfExecution', version: '1', chainId: CHAIN_ID, verifyingContract };
-  const members = TYPES[type].split(',').map((field) => field.split(' '));
-  return TypedDataEncoder.hash(domain, { [type]: members.map(([kind, name]) => ({ name, type: kind })) }, record);
+  const members = (name) => TYPES[name].split(',').map((field) => field.split(' ')).map(([kind, label]) => ({ name: label, type: kind }));
+  const types = type === 'Request' ? { Request: members(type), CoOwner: members('CoOwner') } : { [type]: members(type) };
+  return TypedDataEncoder.hash(domain, types, record);
+}
+
+// The tree of spec §3.4 over four leaves: its root, and the path of the first.
+function listOf(accounts) {
+  const leaves = accounts.map((account) => keccak256(concat(['0x00', account])));
+  const node = (a, b) => keccak256(concat(a < b ? ['0x01', a, b] : ['0x01', b, a]));
+  const right = node(leaves[2], leaves[3]);
+  return { root: node(node(leaves[0], leaves[1]), right), path: [leaves[1], right] };
 }
 
 function digest(name, part) {

@@ -16,6 +16,8 @@ abstract contract Base {
         uint96 bond;
         uint64 deadline;
         bytes32 history;
+        address sponsor;
+        uint8 missing;
     }
 
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
@@ -24,6 +26,8 @@ abstract contract Base {
     uint256 internal constant CHAIN_ID = 8995;
     uint256 internal constant ENCLAVE_KEY = 0xe7c1a7e;
     uint256 internal constant OWNER_KEY = 0xa11ce; // of OWNER
+    uint256 internal constant CO_OWNER_KEYS = 0xc00; // and the next
+    uint256 internal constant DELEGATE_KEY = 0xde1e;
     uint256 internal constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
 
     address internal constant OWNER = 0xe05fcC23807536bEe418f142D19fa0d21BB0cfF7;
@@ -125,6 +129,36 @@ abstract contract Base {
         return release(OWNER_KEY, task, to, SEALED);
     }
 
+    /// @dev The next call is a transaction of its own, as a secret needs it.
+    function direct(address sender) internal {
+        vm.prank(sender, sender);
+    }
+
+    function signature(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    /// @dev The request with two co-owners, of which the first has two inputs; the owner has one.
+    function aSharedRequest() internal pure returns (I.Request memory record) {
+        record = aRequest();
+        record.inputs = new bytes32[](4);
+        for (uint256 i = 0; i < 4; ++i) {
+            record.inputs[i] = keccak256(abi.encode("input", i));
+        }
+        record.coOwners = new I.CoOwner[](2);
+        (address first, address second) = (vm.addr(CO_OWNER_KEYS), vm.addr(CO_OWNER_KEYS + 1));
+        record.coOwners[0] = I.CoOwner(first < second ? first : second, 6);
+        record.coOwners[1] = I.CoOwner(first < second ? second : first, 8);
+    }
+
+    /// @dev The key of a party of `aSharedRequest`.
+    function keyOf(uint256 party) internal pure returns (uint256) {
+        if (party == 0) return OWNER_KEY;
+        bool inOrder = vm.addr(CO_OWNER_KEYS) < vm.addr(CO_OWNER_KEYS + 1);
+        return CO_OWNER_KEYS + (inOrder ? party - 1 : 2 - party);
+    }
+
     function release(uint256 key, bytes32 task, address to, bytes memory sealed_) internal view returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, records.releaseId(domain(), task, to, keccak256(sealed_)));
         return abi.encodePacked(r, s, v, sealed_);
@@ -149,7 +183,7 @@ abstract contract Base {
     function approved(I.Request memory record, I.Offer memory terms) internal returns (bytes32 id) {
         id = matched(record, terms);
         bytes memory secret = secretFor(id, enclave);
-        vm.prank(record.owner);
+        direct(record.owner);
         pox.approve(id, enclave, secret);
     }
 
@@ -160,8 +194,10 @@ abstract contract Base {
         pox.prove(receipt, ARCHIVE, sign(ENCLAVE_KEY, receipt));
     }
 
-    function stateOf(bytes32 id) internal view returns (State memory s) {
-        (s.phase, s.owner, s.processor, s.enclave, s.price, s.bond, s.deadline, s.history) = pox.task(id);
+    function stateOf(bytes32 id) internal view returns (State memory) {
+        (bool answered, bytes memory answer) = address(pox).staticcall(abi.encodeCall(I.task, (id)));
+        check(answered, "the view answers");
+        return abi.decode(answer, (State));
     }
 
     function expectPhaseError(I.Phase phase) internal {

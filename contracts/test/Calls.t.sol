@@ -107,7 +107,7 @@ contract CallsTest is Base {
         bytes32 id = matched(record, terms);
         bytes32 before = stateOf(id).history;
         vm.expectEmit(true, true, true, true, address(pox));
-        emit I.Rejected(id, PROCESSOR, 7);
+        emit I.Rejected(id, PROCESSOR, OWNER, 7);
         vm.prank(OWNER);
         pox.reject(record, 7);
 
@@ -119,7 +119,7 @@ contract CallsTest is Base {
         same(s.price, record.price, "price stays");
         same(s.bond, 0, "bond");
         same(s.deadline, 0, "deadline");
-        same(s.history, records.extend(before, 3, bytes32(uint256(7)), 1_000, START), "history");
+        same(s.history, records.extend(before, 3, records.rejectPayload(OWNER, 7), 1_000, START), "history");
         same(pox.credit(PROCESSOR), terms.bond, "bond back");
 
         vm.prank(PROCESSOR);
@@ -135,7 +135,7 @@ contract CallsTest is Base {
         vm.warp(START + 20);
         vm.expectEmit(true, true, true, true, address(pox));
         emit I.Approved(id, enclave, keccak256(secret));
-        vm.prank(OWNER);
+        direct(OWNER);
         pox.approve(id, enclave, secret);
 
         State memory s = stateOf(id);
@@ -234,7 +234,7 @@ contract CallsTest is Base {
 
     function test_unknownTaskIsNone() public view {
         State memory s = stateOf(keccak256("nothing"));
-        same(keccak256(abi.encode(s)), keccak256(new bytes(256)), "all zero");
+        same(keccak256(abi.encode(s)), keccak256(new bytes(320)), "all zero");
     }
 
     /// @dev The bytes of spec §5.3, read as a state proof would.
@@ -247,16 +247,16 @@ contract CallsTest is Base {
 
         vm.prank(PROCESSOR);
         pox.matchTask{value: terms.bond}(record, terms, enclave, EVIDENCE);
-        bytes32 pledge = bytes32(abi.encodePacked(terms.bond, enclave));
+        bytes32 pledge = bytes32(abi.encodePacked(terms.bond, PROCESSOR));
         uint40 deadline = uint40(START + record.approveWithin);
-        bytes32 run = bytes32(abi.encodePacked(uint16(0), record.proveWithin, deadline, I.Phase.Matched, PROCESSOR));
+        bytes32 run = bytes32(abi.encodePacked(uint16(0), record.proveWithin, deadline, I.Phase.Matched, enclave));
         checkWords(id, escrow, run, pledge);
 
         bytes memory secret = secretFor(id, enclave);
-        vm.prank(OWNER);
+        direct(OWNER);
         pox.approve(id, enclave, secret);
         deadline = uint40(START + record.proveWithin);
-        run = bytes32(abi.encodePacked(uint16(0), record.proveWithin, deadline, I.Phase.Approved, PROCESSOR));
+        run = bytes32(abi.encodePacked(uint16(0), record.proveWithin, deadline, I.Phase.Approved, enclave));
         checkWords(id, escrow, run, pledge);
 
         vm.warp(uint256(deadline) + 1);

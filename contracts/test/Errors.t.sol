@@ -11,7 +11,7 @@ contract ErrorsTest is Base {
         I.Request memory record = aRequest();
         request(record);
         vm.deal(OWNER, 2 ** 96);
-        record.price = 2 ** 95;
+        record.price = 2 ** 94;
         record.image = 0;
         record.inputs = new bytes32[](33);
         record.terms = 0;
@@ -24,6 +24,8 @@ contract ErrorsTest is Base {
         record.matchBy = uint64(START - 1);
         record.approveWithin = 0;
         record.proveWithin = 0;
+        record.delegate = OWNER;
+        record.coOwners = new I.CoOwner[](8);
 
         failRequest(record, OTHER, 0, abi.encodeWithSelector(I.NotYours.selector));
         badRequest(record, 2);
@@ -64,9 +66,35 @@ contract ErrorsTest is Base {
         record.proveWithin = 365 days + 1;
         badRequest(record, 15);
         record.proveWithin = aRequest().proveWithin;
+        badRequest(record, 17);
+        record.delegate = address(0);
+        badRequest(record, 18);
+        badCoOwners(record);
         failRequest(record, OWNER, record.price - 1, abi.encodeWithSelector(I.WrongValue.selector, record.price));
         failRequest(record, OWNER, record.price + 1, abi.encodeWithSelector(I.WrongValue.selector, record.price));
         failRequest(record, OWNER, record.price, abi.encodeWithSelector(I.AlreadyUsed.selector));
+    }
+
+    /// @dev Each fault of a co-owner by itself; leaves the record without any.
+    function badCoOwners(I.Request memory record) private {
+        for (uint256 fault = 0; fault < 9; ++fault) {
+            record.coOwners = aSharedRequest().coOwners;
+            record.inputs = aSharedRequest().inputs;
+            record.delegate = vm.addr(DELEGATE_KEY);
+            if (fault == 0) record.coOwners[0].account = address(0);
+            if (fault == 1) record.coOwners[0].account = record.coOwners[1].account;
+            if (fault == 2) record.coOwners[1].account = address(1);
+            if (fault == 3) record.coOwners[1].account = OWNER;
+            if (fault == 4) record.delegate = record.coOwners[1].account;
+            if (fault == 5) record.coOwners[1].inputs = 0;
+            if (fault == 6) record.coOwners[1].inputs = 4;
+            if (fault == 7) record.coOwners[1].inputs = 16;
+            if (fault == 8) record.coOwners[1].inputs = uint32(1 << 31);
+            badRequest(record, 18);
+        }
+        record.coOwners = new I.CoOwner[](0);
+        record.inputs = aRequest().inputs;
+        record.delegate = address(0);
     }
 
     function test_requestBoundsAreInclusive() public {
@@ -76,7 +104,7 @@ contract ErrorsTest is Base {
             record.inputs[i] = bytes32(i + 1);
         }
         vm.deal(OWNER, 2 ** 96);
-        record.price = 2 ** 95 - 1;
+        record.price = 2 ** 94 - 1;
         record.timeLimit = 30 days;
         record.matchBy = uint64(START + 365 days);
         record.approveWithin = 30 days;
@@ -90,6 +118,13 @@ contract ErrorsTest is Base {
         record.proveWithin = 1;
         record.metadata = 0;
         record.salt = 0;
+        request(record);
+
+        record.delegate = vm.addr(DELEGATE_KEY);
+        record.coOwners = new I.CoOwner[](7);
+        for (uint256 i = 0; i < 7; ++i) {
+            record.coOwners[i] = I.CoOwner(address(uint160(i + 1)), uint32(1 << (i == 6 ? 31 : i)));
+        }
         request(record);
     }
 
@@ -124,7 +159,7 @@ contract ErrorsTest is Base {
 
     function test_matchInOrder() public {
         I.Request memory record = aRequest();
-        record.processor = OTHER;
+        record.processors = bytes32(uint256(uint160(OTHER)));
         I.Offer memory terms = anOffer();
         terms.validUntil = uint64(START + 1);
         terms.kinds = 8;
@@ -215,20 +250,20 @@ contract ErrorsTest is Base {
         matched(record, anOffer());
         uint256 deadline = stateOf(id).deadline;
         vm.warp(deadline + 1);
-        expectError(I.NotYours.selector);
-        vm.prank(PROCESSOR);
-        pox.approve(id, OTHER, bad);
         expectError(I.TooLate.selector, deadline);
-        vm.prank(OWNER);
+        direct(OWNER);
         pox.approve(id, OTHER, bad);
         vm.warp(deadline);
         expectError(I.WrongEnclave.selector);
-        vm.prank(OWNER);
+        direct(OWNER);
         pox.approve(id, OTHER, bad);
-        expectError(I.BadSignature.selector);
+        expectError(I.NotDirect.selector);
         vm.prank(OWNER);
         pox.approve(id, enclave, bad);
-        vm.prank(OWNER);
+        expectError(I.BadSignature.selector);
+        direct(OWNER);
+        pox.approve(id, enclave, bad);
+        direct(OWNER);
         pox.approve(id, enclave, secret);
     }
 
@@ -314,7 +349,7 @@ contract ErrorsTest is Base {
                 pox.reject(record, 0);
                 bytes memory secret = secretFor(id, enclave);
                 vm.expectRevert(wrong);
-                vm.prank(OWNER);
+                direct(OWNER);
                 pox.approve(id, enclave, secret);
             }
             if (phase != 3) {

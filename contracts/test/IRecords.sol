@@ -13,6 +13,21 @@ interface IRecords {
 
     function releaseId(bytes32 separator, bytes32 task, address enclave, bytes32 secretHash) external pure returns (bytes32);
 
+    function refusalId(bytes32 separator, bytes32 task, address enclave, uint8 reason) external pure returns (bytes32);
+
+    function cancellationId(bytes32 separator, bytes32 task) external pure returns (bytes32);
+
+    function archivedBatchId(bytes32 separator, bytes32 receipt, bytes32 archive, bytes32 members, uint16 count)
+        external
+        pure
+        returns (bytes32);
+
+    function isListed(bytes32 root, address account, bytes32[] calldata path) external pure returns (bool);
+
+    function releasePayload(address account, address enclave, bytes32 secretHash) external pure returns (bytes32);
+
+    function rejectPayload(address account, uint8 reason) external pure returns (bytes32);
+
     function receiptId(bytes32 separator, IProofOfExecution.Receipt calldata record) external pure returns (bytes32);
 
     function archivedReceiptId(bytes32 separator, bytes32 receipt, bytes32 archive) external pure returns (bytes32);

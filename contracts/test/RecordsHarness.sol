@@ -23,6 +23,34 @@ contract RecordsHarness is IRecords {
         return Records.releaseId(separator, task, enclave, secretHash);
     }
 
+    function refusalId(bytes32 separator, bytes32 task, address enclave, uint8 reason) external pure returns (bytes32) {
+        return Records.refusalId(separator, task, enclave, reason);
+    }
+
+    function cancellationId(bytes32 separator, bytes32 task) external pure returns (bytes32) {
+        return Records.cancellationId(separator, task);
+    }
+
+    function archivedBatchId(bytes32 separator, bytes32 receipt, bytes32 archive, bytes32 members, uint16 count)
+        external
+        pure
+        returns (bytes32)
+    {
+        return Records.archivedBatchId(separator, receipt, archive, members, count);
+    }
+
+    function isListed(bytes32 root, address account, bytes32[] memory path) external pure returns (bool) {
+        return Records.isListed(root, account, path);
+    }
+
+    function releasePayload(address account, address enclave, bytes32 secretHash) external pure returns (bytes32) {
+        return Records.releasePayload(account, enclave, secretHash);
+    }
+
+    function rejectPayload(address account, uint8 reason) external pure returns (bytes32) {
+        return Records.rejectPayload(account, reason);
+    }
+
     function receiptId(bytes32 separator, IProofOfExecution.Receipt memory record) external pure returns (bytes32) {
         return Records.receiptId(separator, record);
     }

@@ -15,7 +15,7 @@ contract VectorsTest is Base {
             string memory json = files[i];
             I.Request memory r;
             r.owner = addressAt(json, "owner");
-            r.processor = addressAt(json, "processor");
+            r.processors = wordAt(json, "processors");
             r.price = uint96(uintAt(json, "price", 96));
             r.image = wordAt(json, "image");
             r.inputs = vm.parseJsonBytes32Array(json, ".record.inputs");
@@ -31,7 +31,19 @@ contract VectorsTest is Base {
             r.approveWithin = uint32(uintAt(json, "approveWithin", 32));
             r.proveWithin = uint32(uintAt(json, "proveWithin", 32));
             r.salt = wordAt(json, "salt");
+            r.delegate = addressAt(json, "delegate");
+            r.coOwners = coOwnersIn(json);
             checkId(json, records.requestId(separatorOf(json), r));
+        }
+    }
+
+    function coOwnersIn(string memory json) private view returns (I.CoOwner[] memory coOwners) {
+        uint256 count = 0;
+        while (vm.keyExistsJson(json, coOwnerKey(count, ""))) ++count;
+        coOwners = new I.CoOwner[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            address account = vm.parseJsonAddress(json, coOwnerKey(i, ".account"));
+            coOwners[i] = I.CoOwner(account, uint32(vm.parseJsonUint(json, coOwnerKey(i, ".inputs"))));
         }
     }
 
@@ -88,6 +100,37 @@ contract VectorsTest is Base {
         }
     }
 
+    function test_consent() public view {
+        string[] memory files = vectors("consent");
+        for (uint256 i = 0; i < files.length; ++i) {
+            string memory json = files[i];
+            bytes32 separator = separatorOf(json);
+            bytes32 kind = keccak256(bytes(vm.parseJsonString(json, ".kind")));
+            if (kind == keccak256("refusal")) {
+                uint8 reason = uint8(uintAt(json, "reason", 8));
+                checkId(json, records.refusalId(separator, wordAt(json, "task"), addressAt(json, "enclave"), reason));
+            } else if (kind == keccak256("cancellation")) {
+                checkId(json, records.cancellationId(separator, wordAt(json, "task")));
+            } else {
+                check(kind == keccak256("batch"), json);
+                uint16 count = uint16(uintAt(json, "count", 16));
+                (bytes32 receipt, bytes32 members) = (wordAt(json, "receipt"), wordAt(json, "members"));
+                checkId(json, records.archivedBatchId(separator, receipt, wordAt(json, "archive"), members, count));
+            }
+        }
+    }
+
+    function test_list() public view {
+        string[] memory files = vectors("list");
+        for (uint256 i = 0; i < files.length; ++i) {
+            string memory json = files[i];
+            bytes32[] memory path = vm.parseJsonBytes32Array(json, ".path");
+            address account = vm.parseJsonAddress(json, ".account");
+            bool listed = records.isListed(vm.parseJsonBytes32(json, ".root"), account, path);
+            check(listed == vm.parseJsonBool(json, ".listed"), json);
+        }
+    }
+
     function test_history() public view {
         string[] memory files = vectors("history");
         for (uint256 i = 0; i < files.length; ++i) {
@@ -97,7 +140,7 @@ contract VectorsTest is Base {
             for (; vm.keyExistsJson(json, stepKey(step, "")); ++step) {
                 uint256 code = vm.parseJsonUint(json, stepKey(step, ".step"));
                 bytes32 payload = vm.parseJsonBytes32(json, stepKey(step, ".payload"));
-                if (code != 1 && code != 5) same(payload, payloadOf(json, step, code), json);
+                if (code != 1 && code != 5 && code != 9) same(payload, payloadOf(json, step, code), json);
                 uint256 number = vm.parseJsonUint(json, stepKey(step, ".number"));
                 history = records.extend(history, code, payload, number, vm.parseJsonUint(json, stepKey(step, ".time")));
             }
@@ -148,10 +191,18 @@ contract VectorsTest is Base {
                 keccak256(vm.parseJsonBytes(json, stepKey(step, ".evidence")))
             );
         }
-        if (code == 3) return bytes32(vm.parseJsonUint(json, stepKey(step, ".reason")));
+        if (code == 3) {
+            uint8 reason = uint8(vm.parseJsonUint(json, stepKey(step, ".reason")));
+            return records.rejectPayload(vm.parseJsonAddress(json, stepKey(step, ".account")), reason);
+        }
         if (code == 4) {
             bytes32 secretHash = keccak256(vm.parseJsonBytes(json, stepKey(step, ".secret")));
             return records.approvePayload(vm.parseJsonAddress(json, stepKey(step, ".enclave")), secretHash);
+        }
+        if (code == 8) {
+            bytes32 secretHash = keccak256(vm.parseJsonBytes(json, stepKey(step, ".secret")));
+            address account = vm.parseJsonAddress(json, stepKey(step, ".account"));
+            return records.releasePayload(account, vm.parseJsonAddress(json, stepKey(step, ".enclave")), secretHash);
         }
         check(code == 6 || code == 7, "unknown step");
         return 0;
@@ -193,6 +244,10 @@ contract VectorsTest is Base {
     function uintAt(string memory json, string memory field, uint256 bits) private pure returns (uint256 value) {
         value = vm.parseJsonUint(json, string.concat(".record.", field));
         check(value < 1 << bits, field);
+    }
+
+    function coOwnerKey(uint256 place, string memory field) private pure returns (string memory) {
+        return string.concat(".record.coOwners[", vm.toString(place), "]", field);
     }
 
     function stepKey(uint256 step, string memory field) private pure returns (string memory) {

@@ -27,6 +27,7 @@ interface Vm {
     function getNonce(address account) external view returns (uint64);
     function etch(address account, bytes calldata code) external;
     function prank(address sender) external;
+    function prank(address sender, address origin) external;
     function load(address account, bytes32 slot) external view returns (bytes32);
     function assume(bool condition) external pure;
     function addr(uint256 key) external pure returns (address);

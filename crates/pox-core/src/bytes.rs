@@ -76,3 +76,32 @@ pub mod strings {
         Ok(items)
     }
 }
+
+/// Encodes a list of 32-byte words; for `#[cbor(with = "...")]`.
+pub mod words {
+    use super::{Decoder, Encoder, Error};
+    use alloy_primitives::B256;
+
+    /// Encodes an array of 32-byte strings.
+    pub fn encode<C, W: minicbor::encode::Write>(
+        value: &[B256],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.array(value.len() as u64)?;
+        for item in value {
+            e.bytes(item.as_slice())?;
+        }
+        e.ok()
+    }
+
+    /// Decodes an array of 32-byte strings; allocates no more than the input holds.
+    pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<B256>, Error> {
+        let count = d.array()?.ok_or_else(|| Error::message("indefinite length"))?;
+        let mut items = Vec::new();
+        for _ in 0..count {
+            items.push(super::fixed::<32>(d).map(B256::from)?);
+        }
+        Ok(items)
+    }
+}

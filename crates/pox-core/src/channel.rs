@@ -39,12 +39,12 @@ pub enum HostMessage {
         #[cbor(n(4), with = "crate::bytes::address")]
         processor: Address,
     },
-    /// The signed and sealed secret, as `approve` carried it.
+    /// The signed and sealed secrets, one for each party and the owner's first, as `approve` or `release` carried them.
     #[n(1)]
-    Secret {
-        /// Its bytes.
-        #[cbor(n(0), with = "minicbor::bytes")]
-        bytes: Vec<u8>,
+    Secrets {
+        /// Their bytes.
+        #[cbor(n(0), with = "crate::bytes::strings")]
+        secrets: Vec<Vec<u8>>,
     },
     /// The next bytes of what was asked for.
     #[n(2)]
@@ -85,7 +85,7 @@ pub enum EnclaveMessage {
         #[cbor(n(1), with = "minicbor::bytes")]
         evidence: Vec<u8>,
     },
-    /// The secret was not the owner's for this task and enclave; the enclave waits for another.
+    /// A secret was not its party's for this task and enclave; the enclave waits for others.
     #[n(1)]
     SecretRefused {
         /// Why.

@@ -3,7 +3,7 @@
 use crate::abi;
 use crate::abi::IProofOfExecution::{self as wire, IProofOfExecutionEvents as Wire};
 use crate::domain::Domain;
-use crate::id::{Archive, DatasetCommitment, OfferId, TaskId};
+use crate::id::{Archive, DatasetCommitment, MembersRoot, OfferId, TaskId};
 use crate::record::{Amount, BadRecord, Offer, Request};
 use crate::refusal::Phase;
 use alloy_primitives::{Address, B256, LogData, U256};
@@ -18,6 +18,13 @@ pub enum Event {
         task: TaskId,
         /// Its whole request.
         request: Box<Request>,
+    },
+    /// Somebody else than the owner escrowed the price, and gets it back where an owner would.
+    Sponsored {
+        /// The task.
+        task: TaskId,
+        /// Who paid.
+        sponsor: Address,
     },
     /// A request names this input.
     Uses {
@@ -55,12 +62,14 @@ pub enum Event {
         /// What the processor deposited.
         bond: Amount,
     },
-    /// The owner refused the evidence.
+    /// The owner or a co-owner refused the evidence.
     Rejected {
         /// The task.
         task: TaskId,
         /// Whose enclave it was.
         processor: Address,
+        /// Who refused.
+        account: Address,
         /// Why, by spec §9.4.
         reason: u8,
     },
@@ -72,6 +81,28 @@ pub enum Event {
         enclave: Address,
         /// keccak256 of the signed and sealed secret as it stood in the call.
         secret: B256,
+    },
+    /// One of several parties released its secret to the matched enclave.
+    Released {
+        /// The task.
+        task: TaskId,
+        /// The owner or co-owner.
+        account: Address,
+        /// The enclave.
+        enclave: Address,
+        /// keccak256 of the signed and sealed secret as it stood in the call.
+        secret: B256,
+        /// Which parties have not: bit 0 the owner, bit `i` co-owner `i - 1`. None: the task is approved.
+        missing: u8,
+    },
+    /// The root over the receipts of a batch's members; follows the batch's [`Event::Proven`].
+    Members {
+        /// The task.
+        task: TaskId,
+        /// The root.
+        root: MembersRoot,
+        /// How many members there are.
+        count: u16,
     },
     /// The enclave's receipt was posted.
     Proven {
@@ -124,7 +155,10 @@ impl Event {
     pub fn task(&self) -> Option<TaskId> {
         match self {
             Self::Requested { task, .. }
+            | Self::Sponsored { task, .. }
             | Self::Uses { task, .. }
+            | Self::Released { task, .. }
+            | Self::Members { task, .. }
             | Self::Matched { task, .. }
             | Self::Rejected { task, .. }
             | Self::Approved { task, .. }
@@ -144,6 +178,17 @@ impl Event {
             Wire::Requested(event) => {
                 Self::Requested { task: TaskId(event.task), request: Box::new(event.request.try_into()?) }
             }
+            Wire::Sponsored(event) => Self::Sponsored { task: TaskId(event.task), sponsor: event.sponsor },
+            Wire::Released(event) => Self::Released {
+                task: TaskId(event.task),
+                account: event.account,
+                enclave: event.enclave,
+                secret: event.secretHash,
+                missing: event.missing,
+            },
+            Wire::Members(event) => {
+                Self::Members { task: TaskId(event.task), root: MembersRoot(event.root), count: event.count }
+            }
             Wire::Uses(event) => {
                 Self::Uses { input: DatasetCommitment(event.input), task: TaskId(event.task) }
             }
@@ -161,9 +206,12 @@ impl Event {
                 evidence: event.evidenceHash,
                 bond: Amount::from_abi(event.bond),
             },
-            Wire::Rejected(event) => {
-                Self::Rejected { task: TaskId(event.task), processor: event.processor, reason: event.reason }
-            }
+            Wire::Rejected(event) => Self::Rejected {
+                task: TaskId(event.task),
+                processor: event.processor,
+                account: event.account,
+                reason: event.reason,
+            },
             Wire::Approved(event) => {
                 Self::Approved { task: TaskId(event.task), enclave: event.enclave, secret: event.secretHash }
             }
@@ -200,6 +248,20 @@ impl Event {
                 request: request.to_abi(),
             }
             .encode_log_data(),
+            Self::Sponsored { task, sponsor } => {
+                wire::Sponsored { task: task.0, sponsor: *sponsor }.encode_log_data()
+            }
+            Self::Released { task, account, enclave, secret, missing } => wire::Released {
+                task: task.0,
+                account: *account,
+                enclave: *enclave,
+                secretHash: *secret,
+                missing: *missing,
+            }
+            .encode_log_data(),
+            Self::Members { task, root, count } => {
+                wire::Members { task: task.0, root: root.0, count: *count }.encode_log_data()
+            }
             Self::Uses { input, task } => wire::Uses { input: input.0, task: task.0 }.encode_log_data(),
             Self::Offered { offer, terms } => {
                 wire::Offered { offer: offer.0, processor: terms.processor, terms: terms.to_abi() }
@@ -217,8 +279,9 @@ impl Event {
                 bond: bond.to_abi(),
             }
             .encode_log_data(),
-            Self::Rejected { task, processor, reason } => {
-                wire::Rejected { task: task.0, processor: *processor, reason: *reason }.encode_log_data()
+            Self::Rejected { task, processor, account, reason } => {
+                wire::Rejected { task: task.0, processor: *processor, account: *account, reason: *reason }
+                    .encode_log_data()
             }
             Self::Approved { task, enclave, secret } => {
                 wire::Approved { task: task.0, enclave: *enclave, secretHash: *secret }.encode_log_data()

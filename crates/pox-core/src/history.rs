@@ -1,6 +1,6 @@
 //! A task's steps and the running commitment over them (spec §5).
 
-use crate::id::{ArchivedReceiptId, History, OfferId, TaskId};
+use crate::id::{ArchivedBatchId, ArchivedReceiptId, History, OfferId, TaskId};
 use crate::record::UnixTime;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
@@ -45,8 +45,13 @@ pub enum Payload {
         /// keccak256 of the evidence as it stood in the call.
         evidence: B256,
     },
-    /// The owner refused the evidence, for a reason of spec §9.4.
-    Reject(u8),
+    /// The owner or a co-owner refused the evidence.
+    Reject {
+        /// Who.
+        account: Address,
+        /// Why, by spec §9.4.
+        reason: u8,
+    },
     /// The owner released a secret to an enclave.
     Approve {
         /// The enclave's account.
@@ -60,12 +65,23 @@ pub enum Payload {
     Cancel,
     /// Its deadline passed.
     Expire,
+    /// One of several parties released its secret to an enclave.
+    Release {
+        /// The owner or co-owner.
+        account: Address,
+        /// The enclave's account.
+        enclave: Address,
+        /// keccak256 of the signed and sealed secret as it stood in the call.
+        secret: B256,
+    },
+    /// The closing receipt of a batch was posted.
+    ProveMany(ArchivedBatchId),
 }
 
 /// One step, reduced to what the history hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 pub struct Step {
-    /// The step's code, 1 to 7.
+    /// The step's code, 1 to 9.
     #[n(0)]
     pub code: u8,
     /// The payload's word.
@@ -82,11 +98,13 @@ impl Payload {
         match self {
             Self::Request(_) => 1,
             Self::Match { .. } => 2,
-            Self::Reject(_) => 3,
+            Self::Reject { .. } => 3,
             Self::Approve { .. } => 4,
             Self::Prove(_) => 5,
             Self::Cancel => 6,
             Self::Expire => 7,
+            Self::Release { .. } => 8,
+            Self::ProveMany(_) => 9,
         }
     }
 
@@ -97,10 +115,15 @@ impl Payload {
             Self::Match { offer, processor, enclave, evidence } => {
                 keccak256((offer.0, processor, enclave, evidence).abi_encode())
             }
-            Self::Reject(reason) => B256::from(U256::from(reason)),
+            Self::Reject { account, reason } => {
+                let account = U256::from_be_slice(account.as_slice());
+                B256::from((account << 8) | U256::from(reason))
+            }
             Self::Approve { enclave, secret } => keccak256((enclave, secret).abi_encode()),
             Self::Prove(statement) => statement.0,
             Self::Cancel | Self::Expire => B256::ZERO,
+            Self::Release { account, enclave, secret } => keccak256((account, enclave, secret).abi_encode()),
+            Self::ProveMany(statement) => statement.0,
         }
     }
 

@@ -114,6 +114,12 @@ digests! {
     ReportHash;
     /// What the enclave signs: `EIP712(ArchivedReceipt)` (spec §3.3).
     ArchivedReceiptId;
+    /// What the enclave of a batch signs: `EIP712(ArchivedBatch)` (spec §3.3).
+    ArchivedBatchId;
+    /// Root over the accounts that may match (spec §3.4).
+    ListRoot;
+    /// Root over the receipts of a batch's members (spec §6.3).
+    MembersRoot;
     /// SHA-256 of the archived evidence (spec §8.5).
     Archive;
     /// A task's running commitment (spec §5.2).

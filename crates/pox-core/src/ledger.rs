@@ -4,13 +4,15 @@
 
 use crate::abi;
 use crate::call::Call;
+use crate::consent::Consent;
 use crate::domain::Domain;
 use crate::event::Event;
 use crate::id::{History, OfferId, TaskId};
+use crate::party::{Parties, Party};
 use crate::record::{Amount, Offer, UnixTime};
 use crate::refusal::{Phase, Refusal};
-use crate::task::{Ask, Sent, Task, Transition};
-use alloy_primitives::{Address, U256, keccak256};
+use crate::task::{Ask, Members, Sent, Task, Transition};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The contract: tasks, offers and credits at one address of one chain.
@@ -22,6 +24,7 @@ pub struct Ledger {
     credits: BTreeMap<Address, U256>,
     balance: U256,
     refusing: BTreeSet<Address>,
+    wallets: BTreeMap<Address, bool>,
 }
 
 /// What the contract's `task` view says.
@@ -43,6 +46,10 @@ pub struct TaskView {
     pub deadline: UnixTime,
     /// The running commitment.
     pub history: History,
+    /// Who paid, if it was not the owner; zero otherwise, and once it has ended.
+    pub sponsor: Address,
+    /// Whose `release` it waits for.
+    pub missing: Parties,
 }
 
 impl Ledger {
@@ -55,12 +62,18 @@ impl Ledger {
             credits: BTreeMap::new(),
             balance: U256::ZERO,
             refusing: BTreeSet::new(),
+            wallets: BTreeMap::new(),
         }
     }
 
     /// Makes an account one that takes no payment, as a contract without a receive function does.
     pub fn refuse_payments_to(&mut self, account: Address) {
         self.refusing.insert(account);
+    }
+
+    /// Makes an account one that has code, which takes every signature for its own or none.
+    pub fn set_wallet(&mut self, account: Address, takes_every_signature: bool) {
+        self.wallets.insert(account, takes_every_signature);
     }
 
     /// Runs one call; a refused one changes nothing.
@@ -75,16 +88,38 @@ impl Ledger {
             Call::Request(record) => self.request(record, sent),
             Call::Offer(record) => self.offer(record, sent),
             Call::WithdrawOffer(record) => self.withdraw_offer(&record, sent),
+            Call::RequestFor { record, signature } => self.request_for(record, signature, sent),
             Call::MatchTask { record, terms, enclave, evidence } => {
-                let (open, evidence) = (self.is_open(self.offer_id(&terms)), keccak256(evidence));
-                let ask = Ask::Match { terms: Box::new(terms), open, enclave, evidence };
-                self.ask(self.task_id(&record), ask, sent)
+                self.join(&record, terms, enclave, &evidence, None, sent)
+            }
+            Call::MatchListed { record, terms, enclave, evidence, path } => {
+                self.join(&record, terms, enclave, &evidence, Some(path), sent)
+            }
+            Call::RejectFor { record, party, enclave, reason, signature } => {
+                let party = Party(party);
+                let id = self.task_id(&record);
+                let signer = self.tasks.get(&id).and_then(|task| task.posted().request.signer_of(party));
+                let consent = self.consent(signer, signature);
+                self.ask(id, Ask::RejectFor { party, enclave, reason, consent }, sent)
+            }
+            Call::Release { record, party, enclave, secret } => {
+                self.ask(self.task_id(&record), Ask::Release { party: Party(party), enclave, secret }, sent)
+            }
+            Call::CancelFor { task, signature } => {
+                let owner = self.tasks.get(&task).map(|task| task.posted().request.owner);
+                self.ask(task, Ask::CancelFor { consent: self.consent(owner, signature) }, sent)
             }
             Call::Reject { record, reason } => self.ask(self.task_id(&record), Ask::Reject { reason }, sent),
             Call::Approve { task, enclave, secret } => self.ask(task, Ask::Approve { enclave, secret }, sent),
             Call::Prove { receipt, archive, signature } => {
                 let (task, receipt) = (TaskId(receipt.task), Box::new(receipt));
-                self.ask(task, Ask::Prove { receipt, archive, signature: signature.to_vec() }, sent)
+                let signature = signature.to_vec();
+                self.ask(task, Ask::Prove { receipt, archive, members: None, signature }, sent)
+            }
+            Call::ProveMany { receipt, archive, members: root, count, signature } => {
+                let (task, receipt) = (TaskId(receipt.task), Box::new(receipt));
+                let (members, signature) = (Some(Members { root, count }), signature.to_vec());
+                self.ask(task, Ask::Prove { receipt, archive, members, signature }, sent)
             }
             Call::Cancel(task) => self.ask(task, Ask::Cancel, sent),
             Call::Expire(record) => self.ask(self.task_id(&record), Ask::Expire, sent),
@@ -120,6 +155,8 @@ impl Ledger {
             bond: pairing.map_or(Amount::ZERO, |pairing| pairing.offer.bond),
             deadline: pairing.and(task.deadline()).unwrap_or_default(),
             history: posted.history,
+            sponsor: posted.sponsor.filter(|_| !task.phase().is_end()).unwrap_or_default(),
+            missing: if let Task::Matched(task) = task { task.missing } else { Parties(0) },
         }
     }
 
@@ -149,15 +186,51 @@ impl Ledger {
 
     fn request(&mut self, record: abi::Request, sent: &Sent) -> Result<Vec<Event>, Refusal> {
         let transition = Task::request(record, sent, &self.domain)?;
+        self.check_new(&transition)?;
+        Ok(self.settle(transition, sent))
+    }
+
+    fn request_for(
+        &mut self,
+        record: abi::Request,
+        signature: Bytes,
+        sent: &Sent,
+    ) -> Result<Vec<Event>, Refusal> {
+        let transition = Task::request_for(record, sent, &self.domain)?;
+        self.check_new(&transition)?;
         let posted = transition.task.posted();
-        if self.tasks.contains_key(&posted.id) {
-            return Err(Refusal::AlreadyUsed);
+        let (owner, id) = (posted.request.owner, posted.id);
+        if !self.consent(Some(owner), signature).is_of(owner, id.0) {
+            return Err(Refusal::BadSignature);
         }
-        let task = posted.id;
-        let uses: Vec<_> = posted.request.inputs.iter().map(|&input| Event::Uses { input, task }).collect();
-        let mut events = self.settle(transition, sent);
-        events.extend(uses);
-        Ok(events)
+        Ok(self.settle(transition, sent))
+    }
+
+    fn check_new(&self, transition: &Transition) -> Result<(), Refusal> {
+        let used = self.tasks.contains_key(&transition.task.posted().id);
+        if used { Err(Refusal::AlreadyUsed) } else { Ok(()) }
+    }
+
+    fn join(
+        &mut self,
+        record: &abi::Request,
+        terms: abi::Offer,
+        enclave: Address,
+        evidence: &[u8],
+        path: Option<Vec<B256>>,
+        sent: &Sent,
+    ) -> Result<Vec<Event>, Refusal> {
+        let (open, evidence) = (self.is_open(self.offer_id(&terms)), keccak256(evidence));
+        let ask = Ask::Match { terms: Box::new(terms), open, enclave, evidence, path };
+        self.ask(self.task_id(record), ask, sent)
+    }
+
+    /// A signature as the contract takes it: an account with code judges it itself.
+    fn consent(&self, account: Option<Address>, signature: Bytes) -> Consent {
+        match account.and_then(|account| self.wallets.get(&account)) {
+            Some(answer) => Consent::ByCode(*answer),
+            None => Consent::Signature(signature),
+        }
     }
 
     fn ask(&mut self, id: TaskId, ask: Ask, sent: &Sent) -> Result<Vec<Event>, Refusal> {
@@ -174,7 +247,7 @@ impl Ledger {
             }
         }
         self.tasks.insert(transition.task.posted().id, transition.task);
-        vec![transition.event]
+        transition.events
     }
 
     fn offer(&self, record: abi::Offer, sent: &Sent) -> Result<Vec<Event>, Refusal> {
@@ -233,5 +306,7 @@ impl TaskView {
         bond: Amount::ZERO,
         deadline: UnixTime(0),
         history: History::ZERO,
+        sponsor: Address::ZERO,
+        missing: Parties(0),
     };
 }

@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod call;
 pub mod channel;
 mod codec;
+pub mod consent;
 pub mod domain;
 pub mod endorsement;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod history;
 pub mod id;
 pub mod leaves;
 pub mod ledger;
+pub mod party;
 pub mod proof;
 pub mod receipt;
 pub mod record;
@@ -24,6 +26,7 @@ pub mod role;
 pub mod secret;
 pub mod signature;
 pub mod task;
+pub mod tree;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
@@ -32,10 +35,12 @@ pub use codec::{CodecError, from_canonical, to_canonical};
 pub use domain::Domain;
 pub use event::Event;
 pub use id::{
-    Archive, ArchivedReceiptId, DatasetCommitment, History, ImageDigest, MetadataRoot, OfferId, PolicyHash,
-    ReceiptId, ReportHash, ResultsCommitment, Salt, TaskId, TermsRoot,
+    Archive, ArchivedBatchId, ArchivedReceiptId, DatasetCommitment, History, ImageDigest, ListRoot,
+    MembersRoot, MetadataRoot, OfferId, PolicyHash, ReceiptId, ReportHash, ResultsCommitment, Salt, TaskId,
+    TermsRoot,
 };
 pub use ledger::Ledger;
-pub use record::{Amount, BadRecord, Kinds, Offer, Request, Resources, UnixTime};
+pub use party::{CoOwner, Parties, Party};
+pub use record::{Amount, BadRecord, Kinds, Offer, Processors, Request, Resources, UnixTime};
 pub use refusal::{Phase, Refusal};
 pub use task::{Sent, Task};

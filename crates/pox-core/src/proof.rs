@@ -5,8 +5,11 @@ use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
 use crate::evidence::MAX_EVIDENCE_BYTES;
 use crate::history::Step;
+use crate::id::MembersRoot;
 use crate::leaves::Opening;
+use crate::party::MAX_CO_OWNERS;
 use crate::receipt::MAX_ARCHIVE_BYTES;
+use crate::tree::MAX_PATH;
 use alloy_primitives::{Address, B256};
 use sha2::{Digest, Sha256};
 
@@ -79,6 +82,21 @@ pub struct MatchPart {
     /// The evidence as it stood in the call.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub evidence: Vec<u8>,
+    /// From the processor's leaf to the root of the request's list, nearest node first; none if it has no list.
+    #[cbor(n(3), with = "crate::bytes::words")]
+    pub path: Vec<B256>,
+}
+
+/// The root over the receipts of a batch's members, as the closing call carried it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct MembersPart {
+    /// The root.
+    #[n(0)]
+    pub root: MembersRoot,
+    /// How many members.
+    #[n(1)]
+    pub count: u16,
 }
 
 /// What the prove transaction carried.
@@ -94,6 +112,9 @@ pub struct ProvePart {
     /// The archive.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub archive: Vec<u8>,
+    /// The members, if it closed a batch.
+    #[n(3)]
+    pub members: Option<MembersPart>,
 }
 
 /// A proof's content, parsed but not judged (spec §10.1).
@@ -112,9 +133,10 @@ pub struct Proof {
     /// The match that led to the receipt.
     #[n(3)]
     pub matched: MatchPart,
-    /// keccak256 of the signed and sealed secret that `approve` carried.
-    #[cbor(n(4), with = "crate::bytes::word")]
-    pub secret: B256,
+    /// keccak256 of the signed and sealed secret that `approve` carried, or of each party's that `release` did, the
+    /// owner's first.
+    #[cbor(n(4), with = "crate::bytes::words")]
+    pub secrets: Vec<B256>,
     /// The receipt and what stands behind it.
     #[n(5)]
     pub proven: ProvePart,
@@ -162,6 +184,8 @@ impl Proof {
         let bounds = [
             ("steps", self.steps.len() <= MAX_STEPS),
             ("evidence", self.matched.evidence.len() <= MAX_EVIDENCE_BYTES),
+            ("secrets", (1..=1 + MAX_CO_OWNERS).contains(&self.secrets.len())),
+            ("path", self.matched.path.len() <= MAX_PATH),
             ("archive", self.proven.archive.len() <= MAX_ARCHIVE_BYTES),
             ("policy", self.policy.len() <= MAX_POLICY_BYTES),
             ("account proof", chain.account.len() <= MAX_TRIE_NODES),

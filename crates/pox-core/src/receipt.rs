@@ -6,7 +6,8 @@ use crate::domain::Domain;
 pub use crate::endorsement::Endorsement;
 use crate::evidence::Evidence;
 use crate::id::{
-    Archive as ArchiveHash, ArchivedReceiptId, ReceiptId, ReportHash, ResultsCommitment, TaskId,
+    Archive as ArchiveHash, ArchivedBatchId, ArchivedReceiptId, MembersRoot, ReceiptId, ReportHash,
+    ResultsCommitment, TaskId,
 };
 use crate::signature::{BadSignature, Signature};
 use alloy_primitives::Address;
@@ -67,15 +68,15 @@ pub enum Doing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Settlement {
     /// Who gets the price.
-    pub price_to: Party,
+    pub price_to: Side,
     /// Who gets the bond.
-    pub bond_to: Party,
+    pub bond_to: Side,
 }
 
 /// One side of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Party {
+pub enum Side {
     /// The owner.
     Owner,
     /// The processor.
@@ -221,9 +222,9 @@ impl Doing {
     /// Who gets price and bond.
     pub fn settlement(self) -> Settlement {
         let (price_to, bond_to) = match self {
-            Self::Task | Self::Owner => (Party::Processor, Party::Processor),
-            Self::Nobody => (Party::Owner, Party::Processor),
-            Self::Processor => (Party::Owner, Party::Owner),
+            Self::Task | Self::Owner => (Side::Processor, Side::Processor),
+            Self::Nobody => (Side::Owner, Side::Processor),
+            Self::Processor => (Side::Owner, Side::Owner),
         };
         Settlement { price_to, bond_to }
     }
@@ -308,6 +309,18 @@ impl Receipt {
             memoryPeak: self.memory_peak,
         }
     }
+}
+
+/// `EIP712(ArchivedBatch)` of a closing receipt's digest, an archive, and the batch's members.
+pub fn archived_batch(
+    domain: &Domain,
+    receipt: ReceiptId,
+    archive: ArchiveHash,
+    members: MembersRoot,
+    count: u16,
+) -> ArchivedBatchId {
+    let (receipt, archive, members) = (receipt.0, archive.0, members.0);
+    ArchivedBatchId(domain.digest(&abi::ArchivedBatch { receipt, archive, members, count }))
 }
 
 /// `EIP712(ArchivedReceipt)` of a receipt's digest and an archive.

@@ -2,15 +2,19 @@
 
 use crate::abi;
 use crate::domain::Domain;
-use crate::id::{DatasetCommitment, ImageDigest, MetadataRoot, OfferId, PolicyHash, Salt, TaskId, TermsRoot};
+use crate::id::{
+    DatasetCommitment, ImageDigest, ListRoot, MetadataRoot, OfferId, PolicyHash, Salt, TaskId, TermsRoot,
+};
+use crate::party::{self, CoOwner};
+use crate::tree;
 use alloy_primitives::{Address, B256, U256, Uint};
 use alloy_sol_types::SolValue;
 use core::fmt;
 
 /// Most inputs that one request names; bounds the contract's loop.
 pub const MAX_INPUTS: usize = 32;
-/// Highest price: the contract keeps it beside the owner and one bit that says whether the task has ended.
-pub const MAX_PRICE: Amount = Amount((1 << 95) - 1);
+/// Highest price: the contract keeps it beside the owner, a bit for the end, and one for a sponsor.
+pub const MAX_PRICE: Amount = Amount((1 << 94) - 1);
 /// Longest run and longest time to approve, seconds: 30 days.
 pub const MAX_TASK_SECONDS: u32 = 2_592_000;
 /// Longest time to match or prove, seconds: 365 days.
@@ -80,13 +84,25 @@ pub struct Resources {
     pub time_limit: u32,
 }
 
+/// Who may match a request (spec §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Processors {
+    /// Whoever fits.
+    Any,
+    /// One account.
+    Only(Address),
+    /// Every account of a list with this root (spec §3.4).
+    Listed(ListRoot),
+}
+
 /// One execution, as the owner asks for it (spec §3.1).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Request {
-    /// Requests the task, escrows the price, releases the secret.
+    /// Requests the task, has the price escrowed, releases the secret.
     pub owner: Address,
-    /// The only processor that may match; `None` leaves the request open.
-    pub processor: Option<Address>,
+    /// Who may match.
+    pub processors: Processors,
     /// Paid to the processor for a receipt whose outcome says so; at most [`MAX_PRICE`].
     pub price: Amount,
     /// SHA-256 of the OCI image manifest.
@@ -111,6 +127,10 @@ pub struct Request {
     pub prove_within: u32,
     /// Makes equal requests distinct.
     pub salt: Salt,
+    /// The account whose key signs releases and refusals for the owner; `None`: the owner's own.
+    pub delegate: Option<Address>,
+    /// Who else has to release a secret, in ascending order of their accounts.
+    pub co_owners: Vec<CoOwner>,
 }
 
 /// Resources that a processor advertises (spec §3.2).
@@ -142,7 +162,7 @@ impl Request {
     pub fn to_abi(&self) -> abi::Request {
         abi::Request {
             owner: self.owner,
-            processor: self.processor.unwrap_or_default(),
+            processors: self.processors.word(),
             price: self.price.to_abi(),
             image: self.image.0,
             inputs: self.inputs.iter().map(|input| input.0).collect(),
@@ -158,6 +178,8 @@ impl Request {
             approveWithin: self.approve_within,
             proveWithin: self.prove_within,
             salt: self.salt.0,
+            delegate: self.delegate.unwrap_or_default(),
+            coOwners: self.co_owners.iter().map(|other| other.to_abi()).collect(),
         }
     }
 }
@@ -194,9 +216,11 @@ impl TryFrom<abi::Request> for Request {
         check((1..=MAX_TASK_SECONDS).contains(&wire.timeLimit), 12, "timeLimit")?;
         check((1..=MAX_TASK_SECONDS).contains(&wire.approveWithin), 14, "approveWithin")?;
         check((wire.timeLimit..=MAX_DEADLINE_SECONDS).contains(&wire.proveWithin), 15, "proveWithin")?;
+        check(wire.delegate != wire.owner, 17, "delegate")?;
+        let co_owners = party::check(&wire)?;
         Ok(Self {
             owner: wire.owner,
-            processor: Some(wire.processor).filter(|address| !address.is_zero()),
+            processors: Processors::of(wire.processors),
             price: Amount::from_abi(wire.price),
             image: ImageDigest(wire.image),
             inputs: wire.inputs.into_iter().map(DatasetCommitment).collect(),
@@ -214,7 +238,41 @@ impl TryFrom<abi::Request> for Request {
             approve_within: wire.approveWithin,
             prove_within: wire.proveWithin,
             salt: Salt(wire.salt),
+            delegate: Some(wire.delegate).filter(|address| !address.is_zero()),
+            co_owners,
         })
+    }
+}
+
+impl Processors {
+    /// Whether an account may match; for a list, by the path from the account's leaf to its root.
+    pub fn allow(&self, account: Address, path: Option<&[B256]>) -> bool {
+        match (self, path) {
+            (Self::Any, None) => true,
+            (Self::Only(only), None) => *only == account,
+            // What the contract computes for any word with a path; that a path leads to another word than a root, nobody
+            // can bring about.
+            (_, Some(path)) => tree::climb(tree::account_leaf(account), path) == Some(self.word()),
+            (Self::Listed(_), None) => false,
+        }
+    }
+
+    /// The word in the record: zero, an account as a number, or a root.
+    pub fn word(&self) -> B256 {
+        match self {
+            Self::Any => B256::ZERO,
+            Self::Only(account) => account.into_word(),
+            Self::Listed(root) => root.0,
+        }
+    }
+
+    /// What a word says. That a root looks like an account has a chance of 2^-96.
+    pub fn of(word: B256) -> Self {
+        match word[..12].iter().all(|byte| *byte == 0) {
+            _ if word.is_zero() => Self::Any,
+            true => Self::Only(Address::from_word(word)),
+            false => Self::Listed(ListRoot(word)),
+        }
     }
 }
 

@@ -59,9 +59,18 @@ pub enum Refusal {
     /// Not the enclave that was matched.
     #[error("not the enclave that was matched")]
     WrongEnclave,
-    /// The signature is not by the task's enclave, or not in canonical form.
-    #[error("the receipt is not signed by the task's enclave")]
+    /// The signature is not by the one whose it has to be, or not in canonical form.
+    #[error("not signed by the one whose signature it has to be")]
     BadSignature,
+    /// A contract made the call, which would hide the secret from the processor; this crate's model never sees one.
+    #[error("the call is not a transaction of its own")]
+    NotDirect,
+    /// The request names a delegate or co-owners: each secret comes by `release`.
+    #[error("the request names a delegate or co-owners, so each party has to release its secret")]
+    NeedsRelease,
+    /// The party's release is not missing.
+    #[error("no release of this party is missing")]
+    NotMissing,
     /// The receipt's outcome is not one of spec §6.
     #[error("the outcome is none of spec §6.1")]
     BadOutcome,
@@ -146,6 +155,9 @@ impl Refusal {
             Self::DoesNotFit(field) => Wire::DoesNotFit(wire::DoesNotFit { field }),
             Self::WrongEnclave => Wire::WrongEnclave(wire::WrongEnclave {}),
             Self::BadSignature => Wire::BadSignature(wire::BadSignature {}),
+            Self::NotDirect => Wire::NotDirect(wire::NotDirect {}),
+            Self::NeedsRelease => Wire::NeedsRelease(wire::NeedsRelease {}),
+            Self::NotMissing => Wire::NotMissing(wire::NotMissing {}),
             Self::BadOutcome => Wire::BadOutcome(wire::BadOutcome {}),
             Self::NothingToWithdraw => Wire::NothingToWithdraw(wire::NothingToWithdraw {}),
             Self::PaymentRefused => Wire::PaymentRefused(wire::PaymentRefused {}),
@@ -171,6 +183,9 @@ impl Refusal {
             Wire::DoesNotFit(error) => Self::DoesNotFit(error.field),
             Wire::WrongEnclave(_) => Self::WrongEnclave,
             Wire::BadSignature(_) => Self::BadSignature,
+            Wire::NotDirect(_) => Self::NotDirect,
+            Wire::NeedsRelease(_) => Self::NeedsRelease,
+            Wire::NotMissing(_) => Self::NotMissing,
             Wire::BadOutcome(_) => Self::BadOutcome,
             Wire::NothingToWithdraw(_) => Self::NothingToWithdraw,
             Wire::PaymentRefused(_) => Self::PaymentRefused,
@@ -200,6 +215,9 @@ mod tests {
             Refusal::DoesNotFit(2),
             Refusal::WrongEnclave,
             Refusal::BadSignature,
+            Refusal::NotDirect,
+            Refusal::NeedsRelease,
+            Refusal::NotMissing,
             Refusal::BadOutcome,
             Refusal::NothingToWithdraw,
             Refusal::PaymentRefused,

@@ -73,7 +73,7 @@ pub struct Secret {
     /// Where the image's blobs are.
     #[n(2)]
     pub image: String,
-    /// Where the inputs are, in the order of the request's inputs.
+    /// Where the owner's own inputs are, in the order of the request's inputs.
     #[n(3)]
     pub inputs: Vec<InputAccess>,
     /// The folder that takes the sealed results.
@@ -84,7 +84,19 @@ pub struct Secret {
     pub recipients: Vec<String>,
 }
 
-/// A sealed secret with the owner's signature in front, as `approve` carries it (spec §9.1).
+/// What the enclave learns from a co-owner (spec §9.2).
+#[derive(Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct InputSecret {
+    /// The task that this is for.
+    #[n(0)]
+    pub task: TaskId,
+    /// Where the co-owner's inputs are, in the order of the request's inputs.
+    #[n(3)]
+    pub inputs: Vec<InputAccess>,
+}
+
+/// A sealed secret with its party's signature in front, as `approve` and `release` carry it (spec §9.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedSecret {
     signature: Signature,
@@ -94,15 +106,18 @@ pub struct SignedSecret {
 /// A signed secret is not one that this enclave may take.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadRelease {
+    /// Not one for each party.
+    #[error("{0} secrets for another number of parties")]
+    Count(usize),
     /// Fewer bytes than a signature, or more than the bound.
     #[error("{0} bytes are no signed secret")]
     Length(usize),
     /// The signature is malformed.
     #[error(transparent)]
     Signature(#[from] BadSignature),
-    /// Somebody else than the owner signed it, or it is for another task or enclave.
-    #[error("signed by {0}, not by the owner for this task and enclave")]
-    NotTheOwner(Address),
+    /// Somebody else than the party signed it, or it is for another task or enclave.
+    #[error("signed by {0}, not by the one that has to release it, for this task and enclave")]
+    NotTheParty(Address),
 }
 
 /// Terms are not what the spec says they are.
@@ -199,23 +214,46 @@ impl Secret {
     /// Oversized, malformed or not canonical bytes, or a list over its bound.
     pub fn parse(bytes: &[u8]) -> Result<Self, CodecError> {
         let secret: Self = from_canonical(bytes, MAX_SECRET_BYTES)?;
-        let bounded = secret.inputs.iter().all(|input| {
-            input.keys.len() <= MAX_OBJECTS
-                && input.keys.iter().all(|object| object.key.len() == FILE_KEY_BYTES)
-        });
-        if !bounded || secret.recipients.is_empty() || secret.recipients.len() > MAX_OBJECTS {
-            return Err(CodecError::Malformed {
-                position: 0,
-                reason: "a list or key is out of its bounds".into(),
-            });
-        }
-        Ok(secret)
+        let recipients = (1..=MAX_OBJECTS).contains(&secret.recipients.len());
+        if recipients && are_bounded(&secret.inputs) { Ok(secret) } else { Err(out_of_bounds()) }
     }
 
     /// The root that the opened terms belong to.
     pub fn terms_root(&self) -> TermsRoot {
         TermsRoot(self.terms.root())
     }
+}
+
+impl InputSecret {
+    /// The canonical encoding; wiped when dropped.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(to_canonical(self))
+    }
+
+    /// Parses the canonical encoding.
+    ///
+    /// # Errors
+    /// Oversized, malformed or not canonical bytes, or a list over its bound.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CodecError> {
+        let secret: Self = from_canonical(bytes, MAX_SECRET_BYTES)?;
+        if are_bounded(&secret.inputs) { Ok(secret) } else { Err(out_of_bounds()) }
+    }
+}
+
+impl core::fmt::Debug for InputSecret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "InputSecret({}, …)", self.task)
+    }
+}
+
+fn are_bounded(inputs: &[InputAccess]) -> bool {
+    inputs.iter().all(|input| {
+        input.keys.len() <= MAX_OBJECTS && input.keys.iter().all(|object| object.key.len() == FILE_KEY_BYTES)
+    })
+}
+
+fn out_of_bounds() -> CodecError {
+    CodecError::Malformed { position: 0, reason: "a list or key is out of its bounds".into() }
 }
 
 impl core::fmt::Debug for Secret {
@@ -225,15 +263,9 @@ impl core::fmt::Debug for Secret {
 }
 
 impl SignedSecret {
-    /// Signs a sealed secret for one task and enclave, with the owner's account key.
-    pub fn sign(
-        domain: &Domain,
-        task: TaskId,
-        enclave: Address,
-        sealed: Vec<u8>,
-        owner: &SigningKey,
-    ) -> Self {
-        let signature = Signature::sign(owner, release_digest(domain, task, enclave, &sealed));
+    /// Signs a sealed secret for one task and enclave, with the party's account key.
+    pub fn sign(domain: &Domain, task: TaskId, enclave: Address, sealed: Vec<u8>, key: &SigningKey) -> Self {
+        let signature = Signature::sign(key, release_digest(domain, task, enclave, &sealed));
         Self { signature, sealed }
     }
 
@@ -254,19 +286,19 @@ impl SignedSecret {
         [&self.signature.to_bytes()[..], &self.sealed].concat()
     }
 
-    /// The sealed secret, once the owner is known to have signed it for this task and enclave.
+    /// The sealed secret, once the party is known to have signed it for this task and enclave.
     ///
     /// # Errors
     /// Anybody else signed, or for anything else.
     pub fn released_by(
         &self,
-        owner: Address,
+        signer: Address,
         domain: &Domain,
         task: TaskId,
         enclave: Address,
     ) -> Result<&[u8], BadRelease> {
-        let signer = self.signature.signer(release_digest(domain, task, enclave, &self.sealed))?;
-        if signer == owner { Ok(&self.sealed) } else { Err(BadRelease::NotTheOwner(signer)) }
+        let signed = self.signature.signer(release_digest(domain, task, enclave, &self.sealed))?;
+        if signed == signer { Ok(&self.sealed) } else { Err(BadRelease::NotTheParty(signed)) }
     }
 }
 

@@ -56,11 +56,11 @@ fn signed(task: TaskId, enclave: Address, signer: u8, sealed: &[u8]) -> Vec<u8> 
 
 fn released() -> Released {
     let bytes = signed(a_request().id(&domain()), account(ENCLAVE), OWNER, b"sealed");
-    ready().take(&bytes).map_err(|not_taken| not_taken.reason).unwrap()
+    ready().take(&[bytes]).map_err(|not_taken| not_taken.reason).unwrap()
 }
 
 fn accepted() -> Accepted {
-    match released().open(Some(&a_secret().to_bytes())) {
+    match released().open(&[Some(a_secret().to_bytes())]) {
         Opened::Accepted(accepted) => *accepted,
         Opened::Refused(refused) => panic!("{}", refused.fault()),
     }
@@ -81,15 +81,15 @@ fn takes_only_what_the_owner_released_to_it() {
     ];
     let mut waiting = ready();
     for bytes in cases {
-        let not_taken = waiting.take(&bytes).map(drop).unwrap_err();
-        assert!(matches!(not_taken.reason, BadRelease::NotTheOwner(_)));
+        let not_taken = waiting.take(&[bytes]).map(drop).unwrap_err();
+        assert!(matches!(not_taken.reason, BadRelease::NotTheParty(_)));
         waiting = not_taken.ready;
     }
-    let not_taken = waiting.take(b"short").map(drop).unwrap_err();
+    let not_taken = waiting.take(&[b"short".to_vec()]).map(drop).unwrap_err();
     assert_eq!(not_taken.reason, BadRelease::Length(5));
     let good = signed(task, enclave, OWNER, b"sealed");
-    let released = not_taken.ready.take(&good).map_err(|not_taken| not_taken.reason).unwrap();
-    assert_eq!(released.sealed(), b"sealed");
+    let released = not_taken.ready.take(&[good]).map_err(|not_taken| not_taken.reason).unwrap();
+    assert_eq!(released.sealed(), [b"sealed"]);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_secret_that_does_not_fit_ends_in_outcome_16() {
         (Some(change(|secret| secret.inputs.clear())), |fault| *fault == SecretFault::Inputs),
     ];
     for (plaintext, expected) in cases {
-        let Opened::Refused(refused) = released().open(plaintext.as_deref()) else { panic!("accepted") };
+        let Opened::Refused(refused) = released().open(&[plaintext]) else { panic!("accepted") };
         assert!(expected(refused.fault()), "{:?}", refused.fault());
         let unsigned = refused.ended(&RunReport::default());
         let signed = unsigned.attested(EvidenceKind::Simulated, Vec::new(), Vec::new());
@@ -127,15 +127,15 @@ fn terms_that_name_other_inputs_do_not_fit() {
     let launch = Launch::new(domain(), request, account(PROCESSOR), key(ENCLAVE), Vec::new(), 7, B256::ZERO);
     let ready = launch.attested(EvidenceKind::Simulated, Vec::new());
     let bytes = signed(task, account(ENCLAVE), OWNER, b"sealed");
-    let released = ready.take(&bytes).map_err(|not_taken| not_taken.reason).unwrap();
+    let released = ready.take(&[bytes]).map_err(|not_taken| not_taken.reason).unwrap();
     let secret = Secret { task, terms: leaves, ..a_secret() };
-    let Opened::Refused(refused) = released.open(Some(&secret.to_bytes())) else { panic!("accepted") };
+    let Opened::Refused(refused) = released.open(&[Some(secret.to_bytes())]) else { panic!("accepted") };
     assert_eq!(*refused.fault(), SecretFault::Inputs);
 }
 
 #[test]
 fn nothing_of_a_secret_is_published() {
-    let Opened::Refused(refused) = released().open(Some(MARKER.as_bytes())) else { panic!("accepted") };
+    let Opened::Refused(refused) = released().open(&[Some(MARKER)]) else { panic!("accepted") };
     let fault = refused.fault().to_string();
     let unsigned = refused.ended(&RunReport { reason: fault, ..RunReport::default() });
     let signed = unsigned.attested(EvidenceKind::Simulated, Vec::new(), Vec::new());

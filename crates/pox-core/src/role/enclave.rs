@@ -14,9 +14,10 @@ use crate::domain::Domain;
 use crate::endorsement::{Endorsement, fitting};
 use crate::evidence::{Claims, Evidence, EvidenceKind, Purpose, sha256};
 use crate::id::{ReceiptId, ResultsCommitment, TaskId};
+use crate::party::Party;
 use crate::receipt::{Archive, Doing, Outcome, Receipt, RunReport};
 use crate::record::Request;
-use crate::secret::{BadRelease, BadTerms, Secret, SignedSecret, Terms};
+use crate::secret::{BadRelease, BadTerms, InputAccess, InputSecret, Secret, SignedSecret, Terms};
 use crate::signature::{Signature, address_of};
 use alloy_primitives::{Address, B256};
 use k256::ecdsa::SigningKey;
@@ -44,10 +45,10 @@ pub struct Ready {
     evidence: Vec<u8>,
 }
 
-/// An enclave that holds what the owner released to it, still sealed.
+/// An enclave that holds what every party released to it, still sealed.
 pub struct Released {
     ready: Ready,
-    sealed: Vec<u8>,
+    sealed: Vec<Vec<u8>>,
 }
 
 /// What opening the secret came to.
@@ -62,7 +63,7 @@ pub enum Opened {
 pub struct Accepted {
     /// The enclave, to be told how the run ended.
     pub running: Running,
-    /// Places and keys.
+    /// Places and keys, every party's inputs among them.
     pub secret: Secret,
     /// How to run.
     pub terms: Terms,
@@ -160,7 +161,7 @@ pub struct Signed {
     pub archive: Vec<u8>,
 }
 
-/// Why a released secret can't be used; the owner's fault, and the receipt's outcome 16 (spec §9.2).
+/// Why released secrets can't be used; their owners' fault, and the receipt's outcome 16 (spec §9.2).
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SecretFault {
     /// It is not sealed to this enclave, or damaged.
@@ -238,15 +239,13 @@ impl Ready {
         &self.evidence
     }
 
-    /// Takes what `approve` carried, if the owner signed it for this task and this enclave (spec §9.1).
+    /// Takes what `approve` or each `release` carried, one secret for each party and the owner's first, if each was signed by
+    /// its party for this task and this enclave (spec §9.1).
     ///
     /// # Errors
-    /// It is not such a release; the enclave comes back and waits for another.
-    pub fn take(self, signed: &[u8]) -> Result<Released, Box<NotTaken>> {
-        let Launched { request, domain, task, account, .. } = &self.launched;
-        let sealed = SignedSecret::parse(signed)
-            .and_then(|secret| Ok(secret.released_by(request.owner, domain, *task, *account)?.to_vec()));
-        match sealed {
+    /// One of them is no such release; the enclave comes back and waits for others.
+    pub fn take(self, signed: &[Vec<u8>]) -> Result<Released, Box<NotTaken>> {
+        match self.launched.released(signed) {
             Ok(sealed) => Ok(Released { ready: self, sealed }),
             Err(reason) => Err(Box::new(NotTaken { ready: self, reason })),
         }
@@ -254,14 +253,14 @@ impl Ready {
 }
 
 impl Released {
-    /// The sealed secret, an age file for this enclave's recipient.
-    pub fn sealed(&self) -> &[u8] {
+    /// The sealed secrets, each an age file for this enclave's recipient.
+    pub fn sealed(&self) -> &[Vec<u8>] {
         &self.sealed
     }
 
-    /// Judges the opened secret (spec §9.2); `None` says that it does not open.
-    pub fn open(self, plaintext: Option<&[u8]>) -> Opened {
-        match self.ready.launched.fitting(plaintext) {
+    /// Judges the opened secrets, in the same order (spec §9.2); `None` says that one does not open.
+    pub fn open<P: AsRef<[u8]>>(self, plaintexts: &[Option<P>]) -> Opened {
+        match self.ready.launched.fitting(plaintexts) {
             Ok((secret, terms)) => {
                 Opened::Accepted(Box::new(Accepted { running: Running(self.ready), secret, terms }))
             }
@@ -324,20 +323,57 @@ impl Launched {
         }
     }
 
-    fn fitting(&self, plaintext: Option<&[u8]>) -> Result<(Secret, Terms), SecretFault> {
-        let secret = Secret::parse(plaintext.ok_or(SecretFault::Sealed)?).map_err(SecretFault::Malformed)?;
-        if secret.task != self.task {
+    fn released(&self, signed: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BadRelease> {
+        if signed.len() != self.request.parties().count() {
+            return Err(BadRelease::Count(signed.len()));
+        }
+        let sealed = |((party, account), bytes): ((Party, Address), &Vec<u8>)| {
+            let signer = self.request.signer_of(party).unwrap_or(account);
+            let secret = SignedSecret::parse(bytes)?;
+            Ok(secret.released_by(signer, &self.domain, self.task, self.account)?.to_vec())
+        };
+        self.request.parties().zip(signed).map(sealed).collect()
+    }
+
+    fn fitting<P: AsRef<[u8]>>(&self, plaintexts: &[Option<P>]) -> Result<(Secret, Terms), SecretFault> {
+        let mut plaintexts = plaintexts.iter().map(|opened| opened.as_ref().map(AsRef::as_ref));
+        let first = plaintexts.next().flatten().ok_or(SecretFault::Sealed)?;
+        let mut secret = Secret::parse(first).map_err(SecretFault::Malformed)?;
+        let mut tasks = vec![secret.task];
+        let mut shares = vec![(Party::OWNER, core::mem::take(&mut secret.inputs))];
+        for (party, _) in self.request.parties().skip(1) {
+            let opened = plaintexts.next().flatten().ok_or(SecretFault::Sealed)?;
+            let share = InputSecret::parse(opened).map_err(SecretFault::Malformed)?;
+            tasks.push(share.task);
+            shares.push((party, share.inputs));
+        }
+        if tasks.iter().any(|task| *task != self.task) {
             return Err(SecretFault::Task);
         }
+        secret.inputs = self.merged(shares)?;
         if secret.terms_root() != self.request.terms {
             return Err(SecretFault::TermsRoot);
         }
         let terms = Terms::from_leaves(&secret.terms).map_err(SecretFault::Terms)?;
         let inputs = self.request.inputs.len();
-        if secret.inputs.len() != inputs || terms.inputs.len() != inputs {
+        if terms.inputs.len() != inputs {
             return Err(SecretFault::Inputs);
         }
         Ok((secret, terms))
+    }
+
+    /// Every input's access, in the request's order, each from the party whose it is.
+    fn merged(&self, shares: Vec<(Party, Vec<InputAccess>)>) -> Result<Vec<InputAccess>, SecretFault> {
+        let mut shares: Vec<_> =
+            shares.into_iter().map(|(party, inputs)| (party, inputs.into_iter())).collect();
+        let mut merged = Vec::with_capacity(self.request.inputs.len());
+        for input in 0..self.request.inputs.len() {
+            let owner = self.request.owner_of(input);
+            let share = shares.iter_mut().find(|(party, _)| *party == owner);
+            merged.push(share.and_then(|(_, inputs)| inputs.next()).ok_or(SecretFault::Inputs)?);
+        }
+        let left_over = shares.iter_mut().any(|(_, inputs)| inputs.next().is_some());
+        if left_over { Err(SecretFault::Inputs) } else { Ok(merged) }
     }
 }
 

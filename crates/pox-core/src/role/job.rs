@@ -5,7 +5,7 @@ use super::sight::{End, Place, Seat, Sight, Standing};
 use crate::event::Event;
 use crate::history::At;
 use crate::id::{OfferId, TaskId};
-use crate::record::{Offer, Request, UnixTime};
+use crate::record::{Offer, Processors, Request, UnixTime};
 use crate::refusal::Phase;
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -166,19 +166,20 @@ impl Job {
             {
                 let offer = Box::new(context.offers.get(offer)?.clone());
                 let request = Box::new(self.request.clone());
-                Some(Action::SendMatch { task, request, offer, enclave: *enclave })
+                let path = context.policy.path_for(request.processors);
+                Some(Action::SendMatch { task, request, offer, enclave: *enclave, path })
             }
             (_, Standing::Matched(seat)) if late && self.is_ours(&seat, context) => {
                 let request = Box::new(self.request.clone());
                 Some(Action::SendExpire { task, request, from: Phase::Matched })
             }
-            (Stage::Armed { .. }, Standing::Approved { seat, place })
+            (Stage::Armed { .. }, Standing::Approved { seat, .. })
                 if !late && self.is_ours(&seat, context) =>
             {
-                Some(Action::Deliver { task, approved: place })
+                Some(Action::Deliver { task, released: self.sight.released() })
             }
             (Stage::Refused { approved, .. }, Standing::Approved { place, .. }) if place != *approved => {
-                Some(Action::Deliver { task, approved: place })
+                Some(Action::Deliver { task, released: self.sight.released() })
             }
             (Stage::Signed { proof, .. }, Standing::Approved { seat, .. })
                 if !late && self.is_ours(&seat, context) =>
@@ -212,9 +213,9 @@ impl Job {
         let serves =
             |(_, offer): &(&OfferId, &Offer)| offer.valid_until.0 >= by && offer.misfit(request).is_none();
         let (id, _) = context.offers.iter().find(serves)?;
-        let wait = match request.processor {
-            Some(_) => 0,
-            None => delay(self.task, *id, policy.max_delay),
+        let wait = match request.processors {
+            Processors::Only(_) => 0,
+            Processors::Any | Processors::Listed(_) => delay(self.task, *id, policy.max_delay),
         };
         Some((*id, since.deadline(wait)))
     }

@@ -1,4 +1,5 @@
-//! The owner's side of one task: asks, judges by others' verdicts, releases or rejects, collects, ends.
+//! The owner's side of one task: asks, judges by others' verdicts, releases or rejects, collects, ends. A co-owner's is the
+//! same without asking, taking back and collecting.
 //!
 //! It approves only the very match that was judged, and only under enough confirmations: a match that a reorganisation
 //! moves or replaces is judged anew. An approval that a reorganisation takes back has still published a secret, but one
@@ -9,6 +10,7 @@ use super::sight::{End, Place, Seat, Sight, Sighting, Standing};
 use crate::domain::Domain;
 use crate::history::At;
 use crate::id::{Archive, ResultsCommitment, TaskId};
+use crate::party::Party;
 use crate::record::{Request, UnixTime};
 use crate::refusal::Phase;
 use serde::{Deserialize, Serialize};
@@ -76,7 +78,7 @@ pub enum Action {
     SendRequest,
     /// Fetch the evidence from the match's transaction and judge it; answer with [`Fact::Judged`].
     Judge(Seat),
-    /// Seal the secret to this match's enclave, sign the release, and approve.
+    /// Seal the secret to this match's enclave, sign the release, and approve; or release, where there are several parties.
     SendApprove(Seat),
     /// Reject this match.
     SendReject {
@@ -123,7 +125,7 @@ pub enum Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Collected {
-    /// The receipt names none.
+    /// The receipt names none, or they are another party's.
     None,
     /// They are here.
     Had,
@@ -138,6 +140,7 @@ pub struct Entry {
     #[serde(with = "super::request_hex")]
     request: Request,
     task: TaskId,
+    party: Party,
     sight: Sight,
     judged: Option<(Seat, Verdict)>,
     had: Option<ResultsCommitment>,
@@ -164,12 +167,13 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Begins a task.
-    pub fn new(domain: &Domain, request: Request, patience: Patience) -> Self {
+    /// Begins a task, as its owner or one of its co-owners.
+    pub fn new(domain: &Domain, request: Request, party: Party, patience: Patience) -> Self {
         let task = request.id(domain);
         let entry = Entry {
             request,
             task,
+            party,
             sight: Sight::new(task),
             judged: None,
             had: None,
@@ -194,6 +198,11 @@ impl Owner {
     /// The request.
     pub fn request(&self) -> &Request {
         &self.entry.request
+    }
+
+    /// Which party this is.
+    pub fn party(&self) -> Party {
+        self.entry.party
     }
 
     /// What to write to the journal.
@@ -268,10 +277,11 @@ impl Owner {
     }
 
     fn wanted(&self, clock: UnixTime) -> Vec<Action> {
-        let cancelling = self.entry.cancelling;
+        let is_owner = self.entry.party == Party::OWNER;
+        let cancelling = self.entry.cancelling && is_owner;
         let late = self.phase_deadline().is_some_and(|deadline| clock > deadline);
         match self.entry.sight.standing() {
-            Standing::Unseen if late || cancelling => Vec::new(),
+            Standing::Unseen if late || cancelling || !is_owner => Vec::new(),
             Standing::Unseen => vec![Action::SendRequest],
             Standing::Open { .. } if late => vec![Action::SendExpire(Phase::Requested)],
             Standing::Open { .. } if cancelling => vec![Action::SendCancel],
@@ -283,7 +293,7 @@ impl Owner {
             Standing::Ended { end: End::Proven(posting), place, .. } => {
                 let results = posting.results;
                 let in_time = clock <= place.deadline(self.patience.fetch_within);
-                let missing = !results.is_zero() && self.entry.had != Some(results);
+                let missing = is_owner && !results.is_zero() && self.entry.had != Some(results);
                 let fetch = Action::FetchResults { results, archive: posting.archive };
                 if missing && in_time { vec![fetch] } else { Vec::new() }
             }
@@ -294,6 +304,14 @@ impl Owner {
     /// Judge first; then answer, but only a match that is deep enough: `reject` names no enclave, and would hit another one
     /// that a reorganisation puts in its place.
     fn answer(&self, seat: Seat) -> Option<Action> {
+        if self
+            .entry
+            .request
+            .account_of(self.entry.party)
+            .is_some_and(|own| self.entry.sight.has_released(own))
+        {
+            return None;
+        }
         match self.entry.judged {
             Some((judged, verdict)) if judged == seat => {
                 let deep = seat.place.confirmed(self.head, self.patience.confirmations);
@@ -326,7 +344,7 @@ impl Owner {
             End::Cancelled => Some(Ending::Cancelled),
             End::Expired(phase) => Some(Ending::Expired(phase)),
             End::Proven(posting) => {
-                let results = if posting.results.is_zero() {
+                let results = if posting.results.is_zero() || self.entry.party != Party::OWNER {
                     Collected::None
                 } else if self.entry.had == Some(posting.results) {
                     Collected::Had

@@ -9,9 +9,9 @@ use super::sight::{Place, Sighting};
 use crate::domain::Domain;
 use crate::event::Event;
 use crate::history::At;
-use crate::id::{Archive, OfferId, TaskId};
+use crate::id::{Archive, ListRoot, OfferId, TaskId};
 use crate::receipt::Receipt;
-use crate::record::{Offer, Request, UnixTime};
+use crate::record::{Offer, Processors, Request, UnixTime};
 use crate::refusal::Phase;
 use crate::signature::Signature;
 use alloy_primitives::{Address, B256, keccak256};
@@ -42,6 +42,8 @@ pub struct Policy {
     pub grace: u32,
     /// Launches that may fail before a task is given up.
     pub launches: u32,
+    /// The lists that the account is on, each with the path from its leaf to the root (spec §3.4).
+    pub lists: BTreeMap<ListRoot, Vec<B256>>,
 }
 
 /// What happened.
@@ -109,13 +111,15 @@ pub enum Action {
         offer: Box<Offer>,
         /// The enclave that is up.
         enclave: Address,
+        /// The path to the root of the request's list, if it has one.
+        path: Option<Vec<B256>>,
     },
-    /// Take the secret from the approval's transaction and give it to the enclave, unless it has it.
+    /// Take the secrets from their transactions and give them to the enclave, unless it has them.
     Deliver {
         /// The task.
         task: TaskId,
-        /// Where the approval stands.
-        approved: Place,
+        /// Where each party's release stands, or the owner's approval.
+        released: Vec<Place>,
     },
     /// Post the receipt.
     SendProve {
@@ -180,6 +184,20 @@ pub fn delay(task: TaskId, offer: OfferId, most: u32) -> u32 {
     let hash = keccak256([task.0, offer.0].concat());
     let spread = u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]]);
     u32::try_from(spread % (u64::from(most) + 1)).unwrap_or(most)
+}
+
+impl Policy {
+    /// Whether this processor can match a request, as far as who may is concerned.
+    fn may_match(&self, processors: Processors) -> bool {
+        processors.allow(self.account, self.path_for(processors).as_deref())
+    }
+
+    pub(super) fn path_for(&self, processors: Processors) -> Option<Vec<B256>> {
+        match processors {
+            Processors::Any | Processors::Only(_) => None,
+            Processors::Listed(root) => self.lists.get(&root).cloned(),
+        }
+    }
 }
 
 impl Processor {
@@ -258,7 +276,7 @@ impl Processor {
             }
             Event::OfferWithdrawn { offer, .. } => drop(self.offers.remove(offer)),
             Event::Requested { task, request } => {
-                let ours = request.processor.is_none_or(|named| named == self.policy.account);
+                let ours = self.policy.may_match(request.processors);
                 if ours && !self.jobs.contains_key(task) {
                     self.jobs.insert(*task, Job::new(*task, request.as_ref().clone()));
                 }

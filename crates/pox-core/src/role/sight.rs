@@ -3,6 +3,7 @@
 use crate::event::Event;
 use crate::history::At;
 use crate::id::{Archive, OfferId, ResultsCommitment, TaskId};
+use crate::party::Parties;
 use crate::record::UnixTime;
 use crate::refusal::Phase;
 use alloy_primitives::{Address, B256};
@@ -86,6 +87,7 @@ enum SeenStep {
     Matched(Seat),
     Rejected,
     Approved,
+    Released { account: Address, missing: Parties },
     Proven(Posting),
     Cancelled,
     Expired(Phase),
@@ -106,7 +108,7 @@ pub(super) enum Standing {
     Unseen,
     /// Open to be matched, since this place; after a rejection, the match that was rejected.
     Open { since: Place, rejected: Option<Seat> },
-    /// Matched.
+    /// Matched; with several parties, some may have released.
     Matched(Seat),
     /// Approved there.
     Approved { seat: Seat, place: Place },
@@ -147,7 +149,12 @@ impl Sight {
             }),
             Event::Cancelled { .. } => SeenStep::Cancelled,
             Event::Expired { from, .. } => SeenStep::Expired(*from),
-            Event::Uses { .. }
+            Event::Released { account, missing, .. } => {
+                SeenStep::Released { account: *account, missing: Parties(*missing) }
+            }
+            Event::Sponsored { .. }
+            | Event::Members { .. }
+            | Event::Uses { .. }
             | Event::Offered { .. }
             | Event::OfferWithdrawn { .. }
             | Event::Withdrawn { .. } => return false,
@@ -183,6 +190,11 @@ impl Sight {
                 Some(seat) => Standing::Approved { seat, place },
                 None => Standing::Unseen,
             },
+            SeenStep::Released { missing, .. } => match self.last_seat() {
+                Some(seat) if missing.is_empty() => Standing::Approved { seat, place },
+                Some(seat) => Standing::Matched(seat),
+                None => Standing::Unseen,
+            },
             SeenStep::Proven(posting) => ended(End::Proven(posting)),
             SeenStep::Cancelled => ended(End::Cancelled),
             SeenStep::Expired(from) => ended(End::Expired(from)),
@@ -194,6 +206,22 @@ impl Sight {
         self.seen
             .iter()
             .any(|seen| matches!(seen.step, SeenStep::Matched(seat) if seat.is_of(processor, enclave)))
+    }
+
+    /// Where the secrets of the last match stand, as far as they were released, in the chain's order.
+    pub(super) fn released(&self) -> Vec<Place> {
+        self.answers().map(|seen| seen.place).collect()
+    }
+
+    /// Whether this account has released its secret to the last match.
+    pub(super) fn has_released(&self, party: Address) -> bool {
+        self.answers().any(|seen| matches!(seen.step, SeenStep::Released { account, .. } if account == party))
+    }
+
+    fn answers(&self) -> impl Iterator<Item = &Seen> {
+        let matched = self.seen.iter().rposition(|seen| matches!(seen.step, SeenStep::Matched(_)));
+        let since = matched.map_or(&[][..], |place| &self.seen[place..]);
+        since.iter().filter(|seen| matches!(seen.step, SeenStep::Approved | SeenStep::Released { .. }))
     }
 
     fn last_seat(&self) -> Option<Seat> {

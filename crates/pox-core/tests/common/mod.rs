@@ -57,7 +57,7 @@ pub(crate) fn request(owner: Address, now: u64, dice: &mut Dice) -> abi::Request
     let time_limit = 1 + dice.below(60) as u32;
     abi::Request {
         owner,
-        processor: Address::ZERO,
+        processors: B256::ZERO,
         price: Uint::from(u64::from(time_limit) * dice.below(5)),
         image: dice.word(),
         inputs: (0..dice.below(3)).map(|_| dice.word()).collect(),
@@ -73,6 +73,8 @@ pub(crate) fn request(owner: Address, now: u64, dice: &mut Dice) -> abi::Request
         approveWithin: 1 + dice.below(100) as u32,
         proveWithin: time_limit + dice.below(100) as u32,
         salt: dice.word(),
+        delegate: Address::ZERO,
+        coOwners: Vec::new(),
     }
 }
 

@@ -32,8 +32,9 @@ pub(crate) enum Ran {
 }
 
 impl Evm {
-    /// Deploys the contract and funds accounts; those in `refusing` are contracts that revert on every payment.
-    pub(crate) fn deploy(accounts: &[Address], refusing: &[Address]) -> Self {
+    /// Deploys the contract and funds accounts; those in `refusing` are contracts that revert on everything,
+    /// those in `wallets` take every signature for their own.
+    pub(crate) fn deploy(accounts: &[Address], refusing: &[Address], wallets: &[Address]) -> Self {
         let deployer = Address::repeat_byte(0xde);
         let mut db = InMemoryDB::default();
         for account in accounts.iter().chain([&deployer]) {
@@ -56,6 +57,13 @@ impl Evm {
         let revert = Bytecode::new_raw(Bytes::from_static(&[0x60, 0, 0x60, 0, 0xfd]));
         for account in refusing {
             evm.db.insert_account_info(*account, funded(Some(revert.clone())));
+        }
+        // Answers everything with the selector of `isValidSignature`, on the left of a word.
+        const MAGIC: [u8; 16] =
+            [0x63, 0x16, 0x26, 0xba, 0x7e, 0x60, 0xe0, 0x1b, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xf3];
+        let magic = Bytecode::new_raw(Bytes::from_static(&MAGIC));
+        for account in wallets {
+            evm.db.insert_account_info(*account, funded(Some(magic.clone())));
         }
         evm
     }
@@ -102,8 +110,8 @@ impl Evm {
         self.db.basic(account).unwrap().map_or(U256::ZERO, |info| info.balance)
     }
 
-    /// The four words of a task, found by the layout of spec §5.3 and not through the contract's code.
-    pub(crate) fn task_words(&mut self, id: TaskId) -> [U256; 4] {
+    /// The five words of a task, found by the layout of spec §5.3 and not through the contract's code.
+    pub(crate) fn task_words(&mut self, id: TaskId) -> [U256; 5] {
         let base = alloy_primitives::keccak256([id.0, B256::ZERO].concat());
         let base = U256::from_be_bytes(base.0);
         core::array::from_fn(|i| self.db.storage(self.contract, base + U256::from(i)).unwrap())

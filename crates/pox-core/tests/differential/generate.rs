@@ -3,17 +3,20 @@
 use crate::common::{Dice, account, key, offer, request};
 use crate::evm::FUNDS;
 use alloy_primitives::{Address, B256, U256, Uint};
+use pox_core::consent::{cancellation, refusal};
 use pox_core::history::At;
 use pox_core::ledger::Ledger;
-use pox_core::receipt::archived;
+use pox_core::receipt::{archived, archived_batch};
 use pox_core::secret::{MAX_SEALED_SECRET_BYTES, SignedSecret};
 use pox_core::signature::Signature;
-use pox_core::{Archive, Call, Domain, OfferId, Phase, ReceiptId, Sent, Task, TaskId, UnixTime, abi};
+use pox_core::{
+    Archive, Call, Domain, MembersRoot, OfferId, Phase, ReceiptId, Sent, Task, TaskId, UnixTime, abi, tree,
+};
 
 /// Accounts 6 to 8 are enclaves.
 const ENCLAVES: [u8; 3] = [6, 7, 8];
-/// Accounts 1 to 5 are everybody else.
-const OWNERS: [u8; 5] = [1, 2, 3, 4, 5];
+/// Keys that sign for owners; accounts 1 to 5 are everybody else, of which 4 and 5 are contracts.
+const DELEGATES: [u8; 2] = [9, 10];
 /// A signature: r, s, v.
 const SIGNATURE_BYTES: usize = 65;
 /// How often a call is spoiled, percent.
@@ -68,32 +71,100 @@ impl Generator {
         let phase = self.dice.pick(&live).filter(|_| self.dice.percent(65));
         match (phase, self.dice.below(100)) {
             (Some(Phase::Requested), 0..=84) => self.match_task(ledger),
-            (Some(Phase::Requested), 85..=88) => self.cancel(ledger),
-            (Some(Phase::Matched), 0..=74) => self.approve(ledger),
-            (Some(Phase::Matched), 75..=87) => self.reject(ledger),
+            (Some(Phase::Requested), 85..=86) => self.cancel(ledger),
+            (Some(Phase::Requested), 87..=88) => self.cancel_for(ledger),
+            (Some(Phase::Matched), 0..=34) => self.approve(ledger),
+            (Some(Phase::Matched), 35..=79) => self.release(ledger),
+            (Some(Phase::Matched), 80..=84) => self.reject(ledger),
+            (Some(Phase::Matched), 85..=89) => self.reject_for(ledger),
             (Some(Phase::Approved), 0..=84) => self.prove(ledger),
             (Some(_), _) => self.expire(ledger),
-            (None, 0..=24) => self.request(),
+            (None, 0..=14) => self.request(),
+            (None, 15..=24) => self.request_for(ledger),
             (None, 25..=49) => self.offer(),
             (None, 50..=54) => self.withdraw_offer(),
             (None, 55..=62) => self.match_task(ledger),
-            (None, 63..=68) => self.reject(ledger),
-            (None, 69..=74) => self.approve(ledger),
+            (None, 63..=65) => self.reject(ledger),
+            (None, 66..=68) => self.reject_for(ledger),
+            (None, 69..=71) => self.approve(ledger),
+            (None, 72..=74) => self.release(ledger),
             (None, 75..=80) => self.prove(ledger),
-            (None, 81..=84) => self.cancel(ledger),
+            (None, 81..=82) => self.cancel(ledger),
+            (None, 83..=84) => self.cancel_for(ledger),
             (None, 85..=89) => self.expire(ledger),
             (None, _) => (self.anyone(), U256::ZERO, Call::Withdraw),
         }
     }
 
     fn request(&mut self) -> Draft {
+        let (value, record) = self.a_request();
+        (record.owner, value, Call::Request(record))
+    }
+
+    fn request_for(&mut self, ledger: &Ledger) -> Draft {
+        let (value, mut record) = self.a_request();
+        if self.dice.percent(3) {
+            record.owner = Address::ZERO;
+        }
+        let digest = ledger.domain().digest(&record);
+        let signature = self.sign(record.owner, digest);
+        (self.anyone(), value, Call::RequestFor { record, signature })
+    }
+
+    /// A signature by the account's key, if it is one that the test has; now and then another, or one that is spoiled.
+    fn sign(&mut self, account: Address, digest: B256) -> alloy_primitives::Bytes {
+        let mut signer = self.key_of(account);
+        if self.dice.percent(8) {
+            signer = self.enclave();
+        }
+        let mut signature = Signature::sign(&key(signer), digest).to_bytes().to_vec();
+        if self.dice.percent(8) {
+            self.spoil_signature(&mut signature);
+        }
+        signature.into()
+    }
+
+    fn key_of(&self, wanted: Address) -> u8 {
+        (1..=DELEGATES[1]).find(|number| account(*number) == wanted).unwrap_or_default()
+    }
+
+    /// Puts the fields in that a plain request does without.
+    fn furnish(&mut self, record: &mut abi::Request) {
+        if self.dice.percent(20) {
+            record.delegate = account(DELEGATES[self.dice.below(2) as usize]);
+        }
+        if self.dice.percent(40) {
+            let others = self.accounts.iter().filter(|other| **other != record.owner).copied();
+            let mut others: Vec<_> = others.collect();
+            others.sort_unstable();
+            let count = 1 + self.dice.below(3) as usize;
+            while record.inputs.len() < count {
+                record.inputs.push(self.dice.word());
+            }
+            others.truncate(count);
+            let co_owner = |(place, account)| abi::CoOwner { account, inputs: 1u32 << place };
+            record.coOwners = others.into_iter().enumerate().map(co_owner).collect();
+        }
+        match self.dice.below(10) {
+            0 => record.processors = self.anyone().into_word(),
+            1 => record.processors = tree::root(&self.list()).unwrap(),
+            _ => {}
+        }
+    }
+
+    /// The leaves of a list of some accounts.
+    fn list(&self) -> Vec<B256> {
+        self.accounts[..3].iter().map(|account| tree::account_leaf(*account)).collect()
+    }
+
+    fn a_request(&mut self) -> (U256, abi::Request) {
         let owner = self.anyone();
         let mut record = match self.dice.pick(&self.requests) {
             Some(used) if self.dice.percent(10) => used,
             _ => request(owner, self.at.time.0, &mut self.dice),
         };
-        if self.dice.percent(10) {
-            record.processor = self.anyone();
+        if !self.requests.contains(&record) {
+            self.furnish(&mut record);
         }
         if self.dice.percent(SPOILED) {
             self.spoil_request(&mut record);
@@ -101,14 +172,14 @@ impl Generator {
         self.requests.push(record.clone());
         // Nobody has the highest price; without it, the bound and then the value are what is refused.
         let value = Some(U256::from(record.price)).filter(|price| *price <= U256::from(FUNDS));
-        (record.owner, value.unwrap_or_default(), Call::Request(record))
+        (value.unwrap_or_default(), record)
     }
 
     /// Puts one field just outside its bound, or just inside.
     fn spoil_request(&mut self, record: &mut abi::Request) {
         let (now, beyond) = (self.at.time.0, self.dice.below(2));
         let over = beyond as u32;
-        match self.dice.below(17) {
+        match self.dice.below(24) {
             0 => record.image = B256::ZERO,
             1 => record.inputs = vec![self.dice.word(); 32 + beyond as usize],
             2 => record.inputs.push(B256::ZERO),
@@ -127,7 +198,21 @@ impl Generator {
             12 => record.matchBy = now + 31_536_000 + beyond,
             13 => record.approveWithin = [0, 2_592_000, 2_592_001][self.dice.below(3) as usize],
             14 => record.proveWithin = record.timeLimit.saturating_sub(over),
-            15 => record.price = Uint::from((1u128 << 95) - 1 + u128::from(beyond)),
+            15 => record.price = Uint::from((1u128 << 94) - 1 + u128::from(beyond)),
+            16 => record.delegate = record.owner,
+            17 => record.coOwners = vec![abi::CoOwner { account: record.owner, inputs: 1 }],
+            18 => record.coOwners.iter_mut().for_each(|other| other.inputs = over),
+            19 => record.coOwners.iter_mut().for_each(|other| other.account = record.delegate),
+            20 => record.coOwners.reverse(),
+            21 => {
+                let others = (1..=7 + beyond).map(|n| (Address::with_last_byte(n as u8), 1 << n));
+                record.inputs = vec![self.dice.word(); 9];
+                record.coOwners = others.map(|(account, inputs)| abi::CoOwner { account, inputs }).collect();
+            }
+            22 => {
+                let inputs = 1u32.checked_shl(record.inputs.len() as u32).unwrap_or(1);
+                record.coOwners = vec![abi::CoOwner { account: account(DELEGATES[0]), inputs }];
+            }
             _ => record.proveWithin = 31_536_000 + over,
         }
     }
@@ -170,6 +255,19 @@ impl Generator {
         let length = self.dice.below(80) as usize;
         let evidence = vec![self.dice.roll() as u8; length].into();
         let (sender, bond) = (terms.processor, U256::from(terms.bond));
+        let list = self.list();
+        let listed = tree::root(&list) == Some(record.processors);
+        if listed != self.dice.percent(8) {
+            let place = list.iter().position(|leaf| *leaf == tree::account_leaf(sender));
+            let mut path = place.and_then(|place| tree::path(&list, place)).unwrap_or_default();
+            match self.dice.below(20) {
+                0 => path.reverse(),
+                1 => path.push(B256::ZERO),
+                2 => path = vec![B256::ZERO; 33],
+                _ => {}
+            }
+            return (sender, bond, Call::MatchListed { record, terms, enclave, evidence, path });
+        }
         (sender, bond, Call::MatchTask { record, terms, enclave, evidence })
     }
 
@@ -178,12 +276,63 @@ impl Generator {
         (record.owner, U256::ZERO, Call::Reject { record, reason: self.dice.roll() as u8 })
     }
 
+    /// A party of a request, and whose key signs for it; now and then one that is not there.
+    fn party(&mut self, record: &abi::Request) -> (u8, Address) {
+        let party = self.dice.below(record.coOwners.len() as u64 + 1) as usize;
+        if self.dice.percent(3) {
+            return ([8, 255, record.coOwners.len() as u8 + 1][self.dice.below(3) as usize], record.owner);
+        }
+        let signer = match party.checked_sub(1) {
+            Some(other) => record.coOwners[other].account,
+            None if record.delegate.is_zero() => record.owner,
+            None => record.delegate,
+        };
+        (party as u8, signer)
+    }
+
+    fn matched_enclave(&mut self, ledger: &Ledger, task: TaskId) -> Address {
+        let matched = ledger.task(task).and_then(Task::pairing).map(|pairing| pairing.enclave);
+        matched.filter(|_| self.dice.percent(93)).unwrap_or_else(|| account(self.enclave()))
+    }
+
+    fn reject_for(&mut self, ledger: &Ledger) -> Draft {
+        let (record, task) = self.any_task(ledger, Phase::Matched);
+        let enclave = self.matched_enclave(ledger, task);
+        let ((party, signer), reason) = (self.party(&record), self.dice.roll() as u8);
+        let signature = self.sign(signer, refusal(ledger.domain(), task, enclave, reason));
+        let call = Call::RejectFor { record, party, enclave, reason, signature };
+        (self.anyone(), U256::ZERO, call)
+    }
+
+    fn cancel_for(&mut self, ledger: &Ledger) -> Draft {
+        let (record, task) = self.any_task(ledger, Phase::Requested);
+        let signature = self.sign(record.owner, cancellation(ledger.domain(), task));
+        (self.anyone(), U256::ZERO, Call::CancelFor { task, signature })
+    }
+
+    fn release(&mut self, ledger: &Ledger) -> Draft {
+        let (record, task) = self.any_task(ledger, Phase::Matched);
+        let enclave = self.matched_enclave(ledger, task);
+        let (party, signer) = self.party(&record);
+        let secret = self.secret(ledger, task, enclave, signer);
+        (self.anyone(), U256::ZERO, Call::Release { record, party, enclave, secret })
+    }
+
     fn approve(&mut self, ledger: &Ledger) -> Draft {
         let (record, task) = self.any_task(ledger, Phase::Matched);
-        let matched = ledger.task(task).and_then(Task::pairing).map(|pairing| pairing.enclave);
-        let enclave = matched.filter(|_| self.dice.percent(90)).unwrap_or_else(|| account(self.enclave()));
-        let owner = OWNERS.into_iter().find(|number| account(*number) == record.owner);
-        let mut signer = owner.unwrap_or_default();
+        let enclave = self.matched_enclave(ledger, task);
+        let secret = self.secret(ledger, task, enclave, record.owner);
+        (self.anyone(), U256::ZERO, Call::Approve { task, enclave, secret })
+    }
+
+    fn secret(
+        &mut self,
+        ledger: &Ledger,
+        task: TaskId,
+        enclave: Address,
+        signer: Address,
+    ) -> alloy_primitives::Bytes {
+        let mut signer = self.key_of(signer);
         if self.dice.percent(3) {
             signer = self.enclave();
         }
@@ -200,8 +349,7 @@ impl Generator {
             9 => sealed = vec![0; MAX_SEALED_SECRET_BYTES],
             _ => {}
         }
-        let secret = [signature, sealed].concat().into();
-        (record.owner, U256::ZERO, Call::Approve { task, enclave, secret })
+        [signature, sealed].concat().into()
     }
 
     fn prove(&mut self, ledger: &Ledger) -> Draft {
@@ -217,12 +365,24 @@ impl Generator {
             signer = self.enclave();
         }
         let archive = Archive(self.dice.word());
-        let statement = archived(ledger.domain(), ReceiptId(ledger.domain().digest(&receipt)), archive);
-        let mut signature = Signature::sign(&key(signer), statement.0).to_bytes().to_vec();
+        let id = ReceiptId(ledger.domain().digest(&receipt));
+        let (members, count) = (MembersRoot(self.dice.word()), self.dice.roll() as u16);
+        let (many, mistaken) = (self.dice.percent(40), self.dice.percent(4));
+        let statement = if many != mistaken {
+            archived_batch(ledger.domain(), id, archive, members, count).0
+        } else {
+            archived(ledger.domain(), id, archive).0
+        };
+        let mut signature = Signature::sign(&key(signer), statement).to_bytes().to_vec();
         if self.dice.percent(15) {
             self.spoil_signature(&mut signature);
         }
-        let call = Call::Prove { receipt, archive, signature: signature.into() };
+        let signature = signature.into();
+        let call = if many {
+            Call::ProveMany { receipt, archive, members, count, signature }
+        } else {
+            Call::Prove { receipt, archive, signature }
+        };
         (self.anyone(), U256::ZERO, call)
     }
 

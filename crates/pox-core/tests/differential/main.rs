@@ -36,12 +36,14 @@ fn contract_and_ledger_agree() {
     let asked = std::env::var("POX_DIFFERENTIAL_SEQUENCES");
     let sequences = asked.map_or(SEQUENCES, |text| text.parse().unwrap());
     let accounts: Vec<_> = (1..=5).map(account).collect();
-    let refusing = accounts[4];
-    let deployed = Evm::deploy(&accounts, &[refusing]);
+    let (wallet, refusing) = (accounts[3], accounts[4]);
+    let deployed = Evm::deploy(&accounts, &[refusing], &[wallet]);
     let mut coverage = Coverage::new();
     for seed in 0..sequences {
         let mut ledger = Ledger::new(deployed.domain());
         ledger.refuse_payments_to(refusing);
+        ledger.set_wallet(refusing, false);
+        ledger.set_wallet(wallet, true);
         let mut both = Both { ledger, evm: deployed.clone(), accounts: accounts.clone() };
         let mut generator = Generator::new(Dice::new(seed), accounts.clone());
         for number in 0..CALLS {
@@ -56,7 +58,7 @@ fn contract_and_ledger_agree() {
 
 impl Both {
     fn run(&mut self, sent: &Sent, call: Call, coverage: &mut Coverage, context: &str) {
-        let calldata = call.to_calldata();
+        let (calldata, calls) = (call.to_calldata(), call.clone());
         assert_eq!(Call::parse(&calldata).as_ref(), Some(&call), "{context}");
         let (tasks, before) = (touched(&call, &self.ledger), self.ledger.clone());
         let phase = tasks.first().map(|id| before.view(*id).phase);
@@ -74,6 +76,7 @@ impl Both {
                 assert_eq!(refusal.revert_data(), data.to_vec(), "{refusal:?} for {context}");
                 if let (Refusal::BadSignature, Some(phase)) = (refusal, phase) {
                     *coverage.entry(format!("BadSignature in {phase:?}")).or_default() += 1;
+                    *coverage.entry(format!("BadSignature of {}", call_name(&calls))).or_default() += 1;
                 }
                 assert_eq!(before, self.ledger, "a refused call changed something: {context}");
                 *coverage.entry(refusal_name(refusal)).or_default() += 1;
@@ -97,21 +100,25 @@ impl Both {
         assert_eq!(self.evm.task_words(id), words, "storage layout of spec §5.3: {context}");
     }
 
-    fn words(&self, id: TaskId, view: &TaskView) -> [U256; 4] {
+    fn words(&self, id: TaskId, view: &TaskView) -> [U256; 5] {
         let address = |account: Address| U256::from_be_slice(account.as_slice());
         let mut escrow = (U256::from(view.price.wei()) << 160) | address(view.owner);
+        if !view.sponsor.is_zero() {
+            escrow |= U256::from(1) << 254;
+        }
         if view.phase.is_end() {
             escrow |= (U256::from(1) << 255) | (U256::from(view.phase as u8) << 160);
         }
         let (mut run, mut pledge) = (U256::ZERO, U256::ZERO);
         if let Some(task) = self.ledger.task(id).filter(|task| task.pairing().is_some()) {
-            run = (U256::from(task.posted().request.prove_within) << 208)
+            run = (U256::from(view.missing.0) << 240)
+                | (U256::from(task.posted().request.prove_within) << 208)
                 | (U256::from(view.deadline.0) << 168)
                 | (U256::from(view.phase as u8) << 160)
-                | address(view.processor);
-            pledge = (U256::from(view.bond.wei()) << 160) | address(view.enclave);
+                | address(view.enclave);
+            pledge = (U256::from(view.bond.wei()) << 160) | address(view.processor);
         }
-        [escrow, run, pledge, U256::from_be_bytes(*view.history.as_bytes())]
+        [escrow, run, pledge, U256::from_be_bytes(*view.history.as_bytes()), address(view.sponsor)]
     }
 
     fn compare_everything(&mut self, generator: &Generator, seed: u64) {
@@ -140,11 +147,15 @@ impl Both {
 fn touched(call: &Call, ledger: &Ledger) -> Vec<TaskId> {
     match call {
         Call::Request(record)
+        | Call::RequestFor { record, .. }
         | Call::MatchTask { record, .. }
+        | Call::MatchListed { record, .. }
         | Call::Reject { record, .. }
+        | Call::RejectFor { record, .. }
+        | Call::Release { record, .. }
         | Call::Expire(record) => vec![TaskId(ledger.domain().digest(record))],
-        Call::Approve { task, .. } | Call::Cancel(task) => vec![*task],
-        Call::Prove { receipt, .. } => vec![TaskId(receipt.task)],
+        Call::Approve { task, .. } | Call::Cancel(task) | Call::CancelFor { task, .. } => vec![*task],
+        Call::Prove { receipt, .. } | Call::ProveMany { receipt, .. } => vec![TaskId(receipt.task)],
         Call::Offer(_) | Call::WithdrawOffer(_) | Call::Withdraw => Vec::new(),
     }
 }
@@ -168,6 +179,22 @@ fn as_wire(view: &TaskView) -> wire::taskReturn {
         bond: alloy_primitives::Uint::from(view.bond.wei()),
         deadline: view.deadline.0,
         history: view.history.0,
+        sponsor: view.sponsor,
+        missing: view.missing.0,
+    }
+}
+
+/// Which call it is that carries somebody's signature.
+fn call_name(call: &Call) -> &'static str {
+    match call {
+        Call::RequestFor { .. } => "requestFor",
+        Call::RejectFor { .. } => "rejectFor",
+        Call::Approve { .. } => "approve",
+        Call::Release { .. } => "release",
+        Call::Prove { .. } => "prove",
+        Call::ProveMany { .. } => "proveMany",
+        Call::CancelFor { .. } => "cancelFor",
+        _ => "a call without one",
     }
 }
 
@@ -176,6 +203,10 @@ fn event_name(event: &Event) -> String {
         Event::Proven { receipt, .. } => format!("Proven by {}", receipt.outcome >> 4),
         Event::Expired { from, .. } => format!("Expired from {from:?}"),
         Event::Requested { .. } => "Requested".into(),
+        Event::Sponsored { .. } => "Sponsored".into(),
+        Event::Released { missing: 0, .. } => "Released, the last".into(),
+        Event::Released { .. } => "Released".into(),
+        Event::Members { .. } => "Members".into(),
         Event::Uses { .. } => "Uses".into(),
         Event::Offered { .. } => "Offered".into(),
         Event::OfferWithdrawn { .. } => "OfferWithdrawn".into(),
@@ -202,16 +233,19 @@ fn assert_covered(coverage: &Coverage) {
         .into_iter()
         .chain(["Approved", "Cancelled", "Withdrawn", "NotYours", "TooLate", "TooEarly", "WrongValue"])
         .chain(["AlreadyUsed", "OfferClosed", "WrongEnclave", "BadSignature", "BadOutcome"])
+        .chain(["Sponsored", "Released", "Released, the last", "Members", "NeedsRelease", "NotMissing"])
         .chain(["NothingToWithdraw", "PaymentRefused", "NotPayable"])
         .map(String::from)
         .collect();
     needed.extend((0..4).map(|doing| format!("Proven by {doing}")));
+    let signed = ["requestFor", "rejectFor", "approve", "release", "prove", "proveMany", "cancelFor"];
+    needed.extend(signed.map(|call| format!("BadSignature of {call}")));
     // Of a secret, and of a receipt.
     needed.extend([Phase::Matched, Phase::Approved].map(|phase| format!("BadSignature in {phase:?}")));
     let phases = [Phase::Requested, Phase::Matched, Phase::Approved];
     needed.extend(phases.map(|phase| format!("Expired from {phase:?}")));
     needed.extend(Phase::ALL.map(|phase| format!("{:?}", Refusal::WrongPhase(phase))));
-    let request = [2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+    let request = [0, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18];
     needed.extend(request.map(|field| format!("{:?}", Refusal::BadRecord(field))));
     needed.push(format!("{:?}", Refusal::BadRecord(1)));
     needed.extend([2, 8, 9, 10, 11, 12].map(|field| format!("{:?}", Refusal::DoesNotFit(field))));

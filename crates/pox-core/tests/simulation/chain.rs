@@ -68,7 +68,11 @@ impl Chain {
     /// The evidence with this hash, from some match's transaction.
     pub(crate) fn evidence(&self, hash: B256) -> &[u8] {
         let found = self.sent.values().find_map(|call| match call {
-            Call::MatchTask { evidence, .. } if keccak256(evidence) == hash => Some(evidence),
+            Call::MatchTask { evidence, .. } | Call::MatchListed { evidence, .. }
+                if keccak256(evidence) == hash =>
+            {
+                Some(evidence)
+            }
             _ => None,
         });
         found.expect("every match was sent")

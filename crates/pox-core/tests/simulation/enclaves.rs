@@ -95,7 +95,7 @@ impl Enclave {
     }
 
     /// Gives it a secret; says whether it is done at once, and whether it refused.
-    pub(crate) fn take(&mut self, signed: &[u8], now: u64, dice: &mut Dice) -> Result<Option<Says>, ()> {
+    pub(crate) fn take(&mut self, signed: &[Vec<u8>], now: u64, dice: &mut Dice) -> Result<Option<Says>, ()> {
         let ready = match std::mem::replace(&mut self.state, State::Done) {
             State::Ready(ready) => ready,
             state => {
@@ -111,9 +111,9 @@ impl Enclave {
                 return Err(());
             }
         };
-        let sealed = released.sealed().to_vec();
-        let plaintext = sealed.strip_prefix(account.as_slice());
-        match released.open(plaintext) {
+        let open = |sealed: &Vec<u8>| sealed.strip_prefix(account.as_slice()).map(<[u8]>::to_vec);
+        let plaintexts: Vec<_> = released.sealed().iter().map(open).collect();
+        match released.open(&plaintexts) {
             Opened::Accepted(accepted) => {
                 self.state = State::Running(Box::new(accepted.running));
                 self.due = now + dice.below(40);

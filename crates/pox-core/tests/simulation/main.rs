@@ -14,15 +14,16 @@ use alloy_primitives::{Address, U256};
 use chain::Chain;
 use common::{Dice, account, domain, key, offer, request};
 use enclaves::Manner;
-use parties::{Faults, OwnerManner, OwnerNode, ProcessorNode, Watch, World};
+use parties::{Faults, OwnerManner, OwnerNode, Plan, ProcessorNode, Watch, World};
 use pox_core::leaves::Leaves;
 use pox_core::role::owner::Patience;
 use pox_core::role::processor::Policy;
 use pox_core::secret::Terms;
-use pox_core::{Archive, Call, Offer, Phase, Request, Task, abi};
+use pox_core::{Archive, B256, Call, ListRoot, Offer, Party, Phase, Request, Task, abi, tree};
 use proptest::prelude::any;
 use proptest::test_runner::{Config, TestRunner};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 const CASES: u32 = 500;
 const START: u64 = 1_600_000_000;
@@ -30,6 +31,12 @@ const START: u64 = 1_600_000_000;
 const UNKIND: u64 = 500;
 /// All deadlines together, with what it takes to notice them.
 const LONGEST: u64 = 3_000;
+/// Processors that an owner may keep a task for.
+const LIST: [u8; 2] = [5, 6];
+/// The account that pays for others' requests.
+const SPONSOR: u8 = 8;
+/// The owners' data is partly this account's.
+const CO_OWNER: u8 = 9;
 /// One more than the deepest reorganisation, so that what counts as deep never changes.
 const CONFIRMATIONS: u64 = chain::MAX_REORGANISATION as u64 + 1;
 
@@ -52,9 +59,9 @@ fn every_task_ends_and_no_money_is_lost() {
 
 fn simulate(seed: u64, watch: &mut Watch) {
     let mut dice = Dice::new(seed);
-    let accounts: Vec<_> = (1..=8).map(account).collect();
+    let accounts: Vec<_> = (1..=9).map(account).collect();
     let mut chain = Chain::new(domain(), &accounts, START);
-    let mut owners: Vec<_> = (1..=3).map(|number| an_owner(number, &mut dice)).collect();
+    let mut owners: Vec<_> = (1..=3).flat_map(|number| owners_of_a_task(number, &mut dice)).collect();
     let mut processors: Vec<_> = (4..=6).map(|number| a_processor(number, &mut chain, &mut dice)).collect();
     let hostile = Faults {
         lost: dice.below(30),
@@ -98,7 +105,8 @@ fn simulate(seed: u64, watch: &mut Watch) {
     assert_nothing_locked(&mut chain, &accounts, now, &mut dice);
 }
 
-fn an_owner(number: u8, dice: &mut Dice) -> OwnerNode {
+/// The owner of a task, and its co-owner if it has one.
+fn owners_of_a_task(number: u8, dice: &mut Dice) -> Vec<OwnerNode> {
     let manners = [
         OwnerManner::Honest,
         OwnerManner::Honest,
@@ -110,18 +118,44 @@ fn an_owner(number: u8, dice: &mut Dice) -> OwnerNode {
     let manner = dice.pick(&manners).unwrap_or(OwnerManner::Honest);
     let mut record = request(account(number), START, dice);
     record.inputs.clear();
+    let shared = dice.percent(40);
+    if shared {
+        record.inputs.push(dice.word());
+        record.coOwners.push(abi::CoOwner { account: account(CO_OWNER), inputs: 1 });
+    }
     record.kinds = 1;
     record.price += alloy_primitives::Uint::from(record.timeLimit * 3);
     record.matchBy = START + 60 + dice.below(300);
     record.approveWithin = 60 + dice.below(120) as u32;
     record.proveWithin = record.timeLimit + 40 + dice.below(150) as u32;
     if dice.percent(20) {
-        record.processor = account(4);
+        record.processors = account(4).into_word();
+    } else if dice.percent(20) {
+        record.processors = tree::root(&LIST.map(|number| tree::account_leaf(account(number)))).unwrap();
     }
-    let leaves: Leaves = Terms::default().leaves(core::array::from_fn(|_| dice.word())).unwrap();
+    let terms = Terms { inputs: vec!["in".into(); record.inputs.len()], ..Terms::default() };
+    let leaves: Leaves = terms.leaves(core::array::from_fn(|_| dice.word())).unwrap();
     record.terms = leaves.root();
     let request = Request::try_from(record).unwrap();
-    OwnerNode::new(key(number), manner, request, leaves, PATIENCE, START)
+    let sponsor = dice.percent(30).then(|| account(SPONSOR));
+    let node = |number, manner, party| {
+        let plan = Plan { request: request.clone(), party, terms: leaves.clone(), sponsor };
+        OwnerNode::new(key(number), manner, plan, PATIENCE, START)
+    };
+    let mut nodes = vec![node(number, manner, Party::OWNER)];
+    if shared {
+        let manners = [OwnerManner::Honest, OwnerManner::Honest, OwnerManner::Careless, OwnerManner::Away];
+        nodes.push(node(CO_OWNER, dice.pick(&manners).unwrap_or(OwnerManner::Honest), Party(1)));
+    }
+    nodes
+}
+
+/// The lists that a processor is on.
+fn lists(number: u8) -> BTreeMap<ListRoot, Vec<B256>> {
+    let leaves = LIST.map(|number| tree::account_leaf(account(number)));
+    let place = LIST.iter().position(|listed| *listed == number);
+    let path = place.and_then(|place| tree::path(&leaves, place));
+    path.into_iter().map(|path| (ListRoot(tree::root(&leaves).unwrap()), path)).collect()
 }
 
 fn a_processor(number: u8, chain: &mut Chain, dice: &mut Dice) -> ProcessorNode {
@@ -142,6 +176,7 @@ fn a_processor(number: u8, chain: &mut Chain, dice: &mut Dice) -> ProcessorNode 
         max_delay: 40,
         grace: 60,
         launches: 2,
+        lists: lists(number),
     };
     let offer = Offer::try_from(record).unwrap();
     ProcessorNode::new(manner.unwrap_or(Manner::Genuine), domain(), policy, offer)
@@ -164,7 +199,13 @@ fn attack(attacker: Address, chain: &mut Chain, dice: &mut Dice) {
         memoryPeak: 0,
     };
     let signature = vec![27; 65].into();
-    let call = match dice.below(4) {
+    let record = chain.ledger().task(task).map(|task| task.posted().request.to_abi()).unwrap();
+    let (enclave, party) = (view.enclave, dice.below(3) as u8);
+    let call = match dice.below(8) {
+        4 => Call::Release { record, party, enclave, secret: vec![1; 100].into() },
+        5 => Call::RejectFor { record, party, enclave, reason: 1, signature },
+        6 => Call::CancelFor { task, signature },
+        7 => Call::Reject { record, reason: 1 },
         0 => Call::Prove { receipt, archive: Archive(dice.word()), signature },
         1 => Call::Approve { task, enclave: view.enclave, secret: vec![1; 100].into() },
         2 => Call::Cancel(task),
@@ -219,6 +260,8 @@ fn assert_happened(watch: &Watch) {
         "owner: Proven { outcome: 16, results: None }",
         "owner: Proven { outcome: 33, results: None }",
         "owner: Proven { outcome: 49, results: None }",
+        "Party(0) released",
+        "Party(1) released",
         "owner: Cancelled",
         "owner: Expired(Requested)",
         "owner: Expired(Matched)",

@@ -10,9 +10,9 @@ use pox_core::leaves::Leaves;
 use pox_core::role::owner::{self, Owner, Patience, Verdict};
 use pox_core::role::processor::{self, EnclaveFact, Policy, Processor, Proof};
 use pox_core::role::{Seat, Sighting};
-use pox_core::secret::{InputAccess, Secret, SignedSecret};
-use pox_core::signature::address_of;
-use pox_core::{Archive, Call, Domain, Offer, Request, TaskId, UnixTime, keccak256};
+use pox_core::secret::{InputAccess, InputSecret, Secret, SignedSecret};
+use pox_core::signature::{Signature, address_of};
+use pox_core::{Archive, Call, Domain, Offer, Party, Request, TaskId, UnixTime, keccak256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How unkind the world is, percent each.
@@ -47,12 +47,21 @@ pub(crate) enum OwnerManner {
     Gone,
 }
 
+/// What an owner or co-owner does a task with.
+pub(crate) struct Plan {
+    pub(crate) request: Request,
+    pub(crate) party: Party,
+    pub(crate) terms: Leaves,
+    pub(crate) sponsor: Option<Address>,
+}
+
 pub(crate) struct OwnerNode {
     pub(crate) account: Address,
     key: SigningKey,
     manner: OwnerManner,
     domain: Domain,
     terms: Leaves,
+    sponsor: Option<Address>,
     machine: Option<Owner>,
     entry: String,
     cursor: Cursor,
@@ -106,16 +115,17 @@ impl OwnerNode {
     pub(crate) fn new(
         key: SigningKey,
         manner: OwnerManner,
-        request: Request,
-        terms: Leaves,
+        plan: Plan,
         patience: Patience,
         now: u64,
     ) -> Self {
         let (domain, account) = (domain(), address_of(key.verifying_key()));
-        let machine = Owner::new(&domain, request, patience);
+        let Plan { request, party, terms, sponsor } = plan;
+        let machine = Owner::new(&domain, request, party, patience);
         let entry = serde_json::to_string(machine.entry()).unwrap();
         let (machine, cursor) = (Some(machine), Cursor::default());
-        Self { account, key, manner, domain, terms, machine, entry, cursor, up_at: 0, fickle_at: now + 60 }
+        let fickle_at = now + 60;
+        Self { account, key, manner, domain, terms, sponsor, machine, entry, cursor, up_at: 0, fickle_at }
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -169,7 +179,12 @@ impl OwnerNode {
             owner::Action::SendRequest => {
                 let record = machine.request().to_abi();
                 let price = U256::from(record.price);
-                return world.send(self.account, price, Call::Request(record));
+                // The signed request reaches the sponsor again whenever the owner would send it.
+                let Some(sponsor) = self.sponsor else {
+                    return world.send(self.account, price, Call::Request(record));
+                };
+                let signature = Signature::sign(&self.key, task.0).to_bytes().to_vec().into();
+                return world.send(sponsor, price, Call::RequestFor { record, signature });
             }
             owner::Action::Judge(seat) => {
                 if world.dice.percent(world.faults.deaf) {
@@ -181,8 +196,14 @@ impl OwnerNode {
             }
             owner::Action::SendApprove(seat) => {
                 assert!(judge(&seat, task, world.chain), "a secret for an enclave that is none");
-                let secret = self.secret(machine, &seat).into();
-                Call::Approve { task, enclave: seat.enclave, secret }
+                let (secret, enclave) = (self.secret(machine, &seat).into(), seat.enclave);
+                let request = machine.request();
+                if request.releases().is_empty() {
+                    Call::Approve { task, enclave, secret }
+                } else {
+                    world.watch.happened.insert(format!("{:?} released", machine.party()));
+                    Call::Release { record: request.to_abi(), party: machine.party().0, enclave, secret }
+                }
             }
             owner::Action::SendReject { reason, .. } => {
                 Call::Reject { record: machine.request().to_abi(), reason }
@@ -205,29 +226,25 @@ impl OwnerNode {
     /// A sealed secret; in this world, "sealed to an enclave" is its address in front.
     fn secret(&self, machine: &Owner, seat: &Seat) -> Vec<u8> {
         let request = machine.request();
-        let mut secret = Secret {
-            task: machine.task(),
-            terms: self.terms.clone(),
-            image: "image".into(),
-            inputs: request
-                .inputs
-                .iter()
-                .map(|_| InputAccess { location: "input".into(), keys: Vec::new() })
-                .collect(),
-            results: "results".into(),
-            recipients: vec!["recipient".into()],
+        let access = |_| InputAccess { location: "input".into(), keys: Vec::new() };
+        let inputs = request.inputs_of(machine.party()).map(access).collect();
+        let task = if self.manner == OwnerManner::Careless { TaskId::ZERO } else { machine.task() };
+        let secret = if machine.party() == Party::OWNER {
+            let (terms, image, results) = (self.terms.clone(), "image".into(), "results".into());
+            Secret { task, terms, image, inputs, results, recipients: vec!["recipient".into()] }.to_bytes()
+        } else {
+            InputSecret { task, inputs }.to_bytes()
         };
-        if self.manner == OwnerManner::Careless {
-            secret.task = TaskId::ZERO;
-        }
-        let sealed = [seat.enclave.as_slice(), &secret.to_bytes()].concat();
+        let sealed = [seat.enclave.as_slice(), &secret].concat();
         SignedSecret::sign(&self.domain, machine.task(), seat.enclave, sealed, &self.key).to_bytes()
     }
 }
 
 /// What a verifier says of a match, from its transaction.
 fn judge(seat: &Seat, task: TaskId, chain: &Chain) -> bool {
-    let Call::MatchTask { evidence, .. } = chain.call_of(seat.place.transaction) else {
+    let (Call::MatchTask { evidence, .. } | Call::MatchListed { evidence, .. }) =
+        chain.call_of(seat.place.transaction)
+    else {
         panic!("a match without a match");
     };
     assert_eq!(keccak256(evidence), seat.evidence);
@@ -351,13 +368,17 @@ impl ProcessorNode {
                     self.enclaves.insert(task, enclave);
                 }
             }
-            processor::Action::SendMatch { request, offer, enclave, .. } => {
+            processor::Action::SendMatch { request, offer, enclave, path, .. } => {
                 let evidence = self.evidence[&enclave].clone().into();
                 let (record, terms) = (request.to_abi(), offer.to_abi());
                 let bond = offer.bond;
-                world.send(self.account, bond, Call::MatchTask { record, terms, enclave, evidence });
+                let call = match path {
+                    None => Call::MatchTask { record, terms, enclave, evidence },
+                    Some(path) => Call::MatchListed { record, terms, enclave, evidence, path },
+                };
+                world.send(self.account, bond, call);
             }
-            processor::Action::Deliver { task, approved } => self.deliver(task, approved, machine, world),
+            processor::Action::Deliver { task, released } => self.deliver(task, &released, machine, world),
             processor::Action::SendProve { proof, .. } => {
                 let Proof { receipt, archive, signature } = *proof;
                 let signature = signature.to_bytes().to_vec().into();
@@ -377,16 +398,23 @@ impl ProcessorNode {
     fn deliver(
         &mut self,
         task: TaskId,
-        approved: pox_core::role::Place,
+        released: &[pox_core::role::Place],
         machine: &mut Processor,
         world: &mut World<'_>,
     ) {
         let Some(enclave) = self.enclaves.get_mut(&task) else { return };
         assert_eq!(enclave.task, task);
-        let Call::Approve { secret, .. } = world.chain.call_of(approved.transaction).clone() else {
-            panic!("an approval without one");
-        };
-        match enclave.take(&secret, world.now, world.dice) {
+        let mut secrets: Vec<_> = released
+            .iter()
+            .map(|place| match world.chain.call_of(place.transaction).clone() {
+                Call::Approve { secret, .. } => (0, secret.to_vec()),
+                Call::Release { party, secret, .. } => (party, secret.to_vec()),
+                _ => panic!("a release without one"),
+            })
+            .collect();
+        secrets.sort();
+        let secrets: Vec<_> = secrets.into_iter().map(|(_, secret)| secret).collect();
+        match enclave.take(&secrets, world.now, world.dice) {
             Ok(Some(says)) => self.hear(task, says, machine, world),
             Ok(None) => {}
             Err(()) => {

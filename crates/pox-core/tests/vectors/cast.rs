@@ -16,6 +16,8 @@ use pox_core::{Address, B256, Domain, TaskId, UnixTime, abi, keccak256};
 pub(crate) const OWNER: u8 = 1;
 pub(crate) const PROCESSOR: u8 = 2;
 pub(crate) const ENCLAVE: u8 = 3;
+pub(crate) const CO_OWNER: u8 = 4;
+pub(crate) const DELEGATE: u8 = 5;
 pub(crate) const NOW: u64 = 1_700_000_000;
 
 pub(crate) fn account(number: u8) -> Address {
@@ -41,7 +43,7 @@ pub(crate) fn domain() -> Domain {
 pub(crate) fn request() -> abi::Request {
     abi::Request {
         owner: account(OWNER),
-        processor: Address::ZERO,
+        processors: B256::ZERO,
         price: Uint::from(1_000_000_000_000_000_000u64),
         image: word("image"),
         inputs: vec![word("input a"), word("input b")],
@@ -57,6 +59,8 @@ pub(crate) fn request() -> abi::Request {
         approveWithin: 3_600,
         proveWithin: 7_200,
         salt: word("salt"),
+        delegate: Address::ZERO,
+        coOwners: Vec::new(),
     }
 }
 
@@ -187,9 +191,15 @@ pub(crate) fn proof() -> Proof {
             offer: offer().abi_encode(),
             enclave: account(ENCLAVE),
             evidence: evidence().to_bytes(),
+            path: Vec::new(),
         },
-        secret: word("secret"),
-        proven: ProvePart { receipt: receipt().abi_encode(), signature: vec![27; 65], archive },
+        secrets: vec![word("secret")],
+        proven: ProvePart {
+            receipt: receipt().abi_encode(),
+            signature: vec![27; 65],
+            archive,
+            members: None,
+        },
         policy: b"{}".to_vec(),
         chain: ChainProof {
             header: vec![0xc0],

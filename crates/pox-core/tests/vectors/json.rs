@@ -44,7 +44,7 @@ pub(crate) fn domain_in(value: &Value) -> Domain {
 pub(crate) fn request_out(record: &abi::Request) -> Value {
     json!({
         "owner": hexed(record.owner),
-        "processor": hexed(record.processor),
+        "processors": hexed(record.processors),
         "price": number(record.price),
         "image": hexed(record.image),
         "inputs": record.inputs.iter().map(hexed).collect::<Vec<_>>(),
@@ -60,13 +60,19 @@ pub(crate) fn request_out(record: &abi::Request) -> Value {
         "approveWithin": number(record.approveWithin),
         "proveWithin": number(record.proveWithin),
         "salt": hexed(record.salt),
+        "delegate": hexed(record.delegate),
+        "coOwners": record
+            .coOwners
+            .iter()
+            .map(|other| json!({ "account": hexed(other.account), "inputs": number(other.inputs) }))
+            .collect::<Vec<_>>(),
     })
 }
 
 pub(crate) fn request_in(value: &Value) -> abi::Request {
     abi::Request {
         owner: address(&value["owner"]),
-        processor: address(&value["processor"]),
+        processors: word(&value["processors"]),
         price: Uint::from(integer(&value["price"])),
         image: word(&value["image"]),
         inputs: value["inputs"].as_array().unwrap().iter().map(word).collect(),
@@ -82,6 +88,16 @@ pub(crate) fn request_in(value: &Value) -> abi::Request {
         approveWithin: small(&value["approveWithin"]),
         proveWithin: small(&value["proveWithin"]),
         salt: word(&value["salt"]),
+        delegate: address(&value["delegate"]),
+        coOwners: value["coOwners"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|other| abi::CoOwner {
+                account: address(&other["account"]),
+                inputs: small(&other["inputs"]),
+            })
+            .collect(),
     }
 }
 

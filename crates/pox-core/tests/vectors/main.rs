@@ -9,9 +9,11 @@ mod cast;
 #[path = "../common/mod.rs"]
 mod common;
 mod cover;
+mod histories;
 mod json;
 mod make;
 mod malformed;
+mod parties;
 mod read;
 
 use serde_json::Value;

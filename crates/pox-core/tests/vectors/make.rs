@@ -2,28 +2,26 @@
 
 use crate::Cases;
 use crate::cast::{
-    ENCLAVE, NOW, OWNER, PROCESSOR, account, archive, domain, domains, evidence, leaf, leaves, offer, proof,
+    ENCLAVE, OWNER, PROCESSOR, account, archive, domain, domains, evidence, leaf, leaves, offer, proof,
     receipt, report, request, secret, simulated_quote, word,
 };
 use crate::common::key;
 use crate::json::{domain_out, hexed, number, offer_out, receipt_out, request_out};
 use crate::malformed::{self, MALFORMED, NOT_CANONICAL, TOO_LARGE};
+use crate::parties;
 use alloy_primitives::Uint;
 use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::sha256;
-use pox_core::history::{At, Payload, Step};
 use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::Proof;
-use pox_core::receipt::{Archive, Outcome, Party};
+use pox_core::receipt::{Archive, Outcome, Side};
 use pox_core::secret::{Secret, SignedSecret, Terms};
 use pox_core::signature::Signature;
-use pox_core::{
-    Address, ArchivedReceiptId, B256, History, OfferId, TaskId, UnixTime, abi, keccak256, to_canonical,
-};
+use pox_core::{Address, B256, TaskId, abi, to_canonical};
 use serde_json::{Value, json};
 
 #[derive(Default)]
-struct Maker {
+pub(crate) struct Maker {
     cases: Cases,
 }
 
@@ -35,6 +33,7 @@ pub(crate) fn cases() -> Cases {
     maker.receipts();
     maker.histories();
     maker.outcomes();
+    maker.parties();
     maker.signatures();
     maker.leaves();
     maker.terms();
@@ -46,7 +45,7 @@ pub(crate) fn cases() -> Cases {
 }
 
 impl Maker {
-    fn add(&mut self, folder: &str, name: &str, case: Value) {
+    pub(crate) fn add(&mut self, folder: &str, name: &str, case: Value) {
         let before = self.cases.insert((folder.to_owned(), format!("{name}.json")), case);
         assert!(before.is_none(), "{folder}/{name} twice");
     }
@@ -62,11 +61,11 @@ impl Maker {
         vary("no-inputs", |record| record.inputs.clear());
         vary("most-inputs", |record| record.inputs = vec![B256::repeat_byte(1); 32]);
         vary("same-input-twice", |record| record.inputs = vec![B256::repeat_byte(1); 2]);
-        vary("for-one-processor", |record| record.processor = account(PROCESSOR));
+        vary("for-one-processor", |record| record.processors = account(PROCESSOR).into_word());
         vary("free", |record| record.price = Uint::ZERO);
         vary("no-metadata", |record| record.metadata = B256::ZERO);
         vary("highest-numbers", |record| {
-            record.price = Uint::from((1u128 << 95) - 1);
+            record.price = Uint::from((1u128 << 94) - 1);
             record.kinds = u16::MAX;
             record.cpuMillis = u32::MAX;
             record.memoryMib = u32::MAX;
@@ -85,7 +84,7 @@ impl Maker {
             record.approveWithin = 1;
             record.proveWithin = 1;
         });
-        for (name, record) in &valid {
+        for (name, record) in valid.iter().chain(&parties::requests(&basic)) {
             for (suffix, domain) in domains() {
                 let id = hexed(domain.digest(record));
                 let case = json!({ "domain": domain_out(&domain), "record": request_out(record), "id": id });
@@ -99,7 +98,7 @@ impl Maker {
             self.add("request-invalid", name, case);
         };
         invalid("owner-zero", 0, &|record| record.owner = Address::ZERO);
-        invalid("price-too-high", 2, &|record| record.price = Uint::from(1u128 << 95));
+        invalid("price-too-high", 2, &|record| record.price = Uint::from(1u128 << 94));
         invalid("image-zero", 3, &|record| record.image = B256::ZERO);
         invalid("too-many-inputs", 4, &|record| record.inputs = vec![word; 33]);
         invalid("input-zero", 4, &|record| record.inputs[1] = B256::ZERO);
@@ -115,6 +114,9 @@ impl Maker {
         invalid("approve-within-too-long", 14, &|record| record.approveWithin = 2_592_001);
         invalid("prove-within-below-time-limit", 15, &|record| record.proveWithin = record.timeLimit - 1);
         invalid("prove-within-too-long", 15, &|record| record.proveWithin = 31_536_001);
+        for (name, field, change) in parties::INVALID {
+            invalid(name, field, &change);
+        }
         invalid("two-faults-name-the-first", 5, &|record| {
             record.terms = B256::ZERO;
             record.kinds = 0;
@@ -199,56 +201,10 @@ impl Maker {
         }
     }
 
-    fn histories(&mut self) {
-        let (offer, processor, enclave) = (word("offer"), account(PROCESSOR), account(ENCLAVE));
-        let (evidence, secret) = (b"evidence".as_slice(), b"secret".as_slice());
-        let request = |_: ()| (Payload::Request(TaskId(word("task"))), json!({}));
-        let join = |evidence: &[u8]| {
-            let payload =
-                Payload::Match { offer: OfferId(offer), processor, enclave, evidence: keccak256(evidence) };
-            let parts = json!({
-                "offer": hexed(offer),
-                "processor": hexed(processor),
-                "enclave": hexed(enclave),
-                "evidence": hexed(evidence),
-            });
-            (payload, parts)
-        };
-        let reject = |reason: u8| (Payload::Reject(reason), json!({ "reason": number(reason) }));
-        let approve = |secret: &[u8]| {
-            let payload = Payload::Approve { enclave, secret: keccak256(secret) };
-            (payload, json!({ "enclave": hexed(enclave), "secret": hexed(secret) }))
-        };
-        let prove = (Payload::Prove(ArchivedReceiptId(word("statement"))), json!({}));
-        let (cancel, expire) = ((Payload::Cancel, json!({})), (Payload::Expire, json!({})));
-        let histories = [
-            ("requested", vec![request(())]),
-            ("proven", vec![request(()), join(evidence), approve(secret), prove]),
-            ("cancelled", vec![request(()), cancel]),
-            ("expired-open", vec![request(()), expire.clone()]),
-            ("expired-approved", vec![request(()), join(evidence), approve(secret), expire]),
-            (
-                "rejected-twice",
-                vec![
-                    request(()),
-                    join(evidence),
-                    reject(3),
-                    join(b""),
-                    reject(255),
-                    join(evidence),
-                    approve(b""),
-                ],
-            ),
-        ];
-        for (name, steps) in histories {
-            self.add("history", name, history(&steps));
-        }
-    }
-
     fn outcomes(&mut self) {
         let name = |party| match party {
-            Party::Owner => "owner",
-            Party::Processor => "processor",
+            Side::Owner => "owner",
+            Side::Processor => "processor",
         };
         for outcome in Outcome::ALL {
             let settlement = outcome.settlement();
@@ -562,25 +518,9 @@ impl Maker {
         bounds("too-many-steps", &|proof| proof.steps = vec![proof.steps[0]; 1025]);
         bounds("too-many-account-nodes", &|proof| proof.chain.account = vec![vec![1]; 66]);
         bounds("too-many-storage-nodes", &|proof| proof.chain.storage = vec![vec![1]; 66]);
+        bounds("too-many-secrets", &|proof| proof.secrets = vec![word("secret"); 9]);
+        bounds("no-secrets", &|proof| proof.secrets.clear());
+        bounds("path-too-long", &|proof| proof.matched.path = vec![word("node"); 33]);
         bounds("too-many-headers", &|proof| proof.chain.later = vec![vec![1]; 513]);
     }
-}
-
-fn history(steps: &[(Payload, Value)]) -> Value {
-    let mut folded: Vec<Step> = Vec::new();
-    let mut listed = Vec::new();
-    for (index, (payload, parts)) in steps.iter().enumerate() {
-        let (number_, time) = (100 + index as u64 / 2, NOW + 5 * (index as u64 / 2));
-        let step = payload.step(At { number: number_, time: UnixTime(time) });
-        let mut case = json!({
-            "step": number(step.code),
-            "number": number(number_),
-            "time": number(time),
-            "payload": hexed(step.payload),
-        });
-        case.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
-        folded.push(step);
-        listed.push(case);
-    }
-    json!({ "steps": listed, "history": hexed(History::over(&folded).as_bytes()) })
 }

@@ -6,7 +6,7 @@ use pox_core::evidence::{Evidence, SimulatedQuote};
 use pox_core::history::{At, Payload, Step};
 use pox_core::leaves::{Leaf, Leaves, Opening};
 use pox_core::proof::Proof;
-use pox_core::receipt::{Archive, Doing, Party, RunReport, archived};
+use pox_core::receipt::{Archive, Doing, RunReport, Side, archived};
 use pox_core::secret::{Secret, SignedSecret, Terms};
 use pox_core::signature::Signature;
 use pox_core::{
@@ -20,6 +20,8 @@ pub(crate) fn check(folder: &str, name: &str, case: &Value) {
     let context = &format!("{folder}/{name}");
     match folder {
         "request" => request(case, context),
+        "consent" => consent(case, context),
+        "list" => list(case, context),
         "request-invalid" => request_invalid(case, context),
         "offer" => offer(case, context),
         "offer-invalid" => {
@@ -130,6 +132,33 @@ fn release(case: &Value, context: &str) {
     assert_eq!(domain_in(&case["domain"]).digest(&release), word(&case["id"]), "{context}");
 }
 
+fn consent(case: &Value, context: &str) {
+    let (domain, record) = (domain_in(&case["domain"]), &case["record"]);
+    let task = || TaskId(word(&record["task"]));
+    let id = match case["kind"].as_str().unwrap() {
+        "refusal" => {
+            let reason = integer(&record["reason"]) as u8;
+            pox_core::consent::refusal(&domain, task(), address(&record["enclave"]), reason)
+        }
+        "cancellation" => pox_core::consent::cancellation(&domain, task()),
+        _ => domain.digest(&abi::ArchivedBatch {
+            receipt: word(&record["receipt"]),
+            archive: word(&record["archive"]),
+            members: word(&record["members"]),
+            count: integer(&record["count"]) as u16,
+        }),
+    };
+    assert_eq!(id, word(&case["id"]), "{context}");
+}
+
+fn list(case: &Value, context: &str) {
+    let path: Vec<_> = case["path"].as_array().unwrap().iter().map(word).collect();
+    let processors = pox_core::Processors::of(word(&case["root"]));
+    let listed = processors.allow(address(&case["account"]), Some(&path));
+    assert_eq!(listed, case["listed"] == true, "{context}");
+    assert!(!processors.allow(address(&case["account"]), None), "{context}");
+}
+
 fn receipt(case: &Value, context: &str) {
     let (domain, record) = (domain_in(&case["domain"]), receipt_in(&case["record"]));
     let (id, archive) = (domain.digest(&record), pox_core::Archive(word(&case["archive"])));
@@ -158,14 +187,22 @@ fn step(listed: &Value) -> Step {
             enclave: address(&listed["enclave"]),
             evidence: keccak256(bytes(&listed["evidence"])),
         },
-        3 => Payload::Reject(integer(&listed["reason"]) as u8),
+        3 => {
+            Payload::Reject { account: address(&listed["account"]), reason: integer(&listed["reason"]) as u8 }
+        }
         4 => Payload::Approve {
             enclave: address(&listed["enclave"]),
             secret: keccak256(bytes(&listed["secret"])),
         },
         5 => Payload::Prove(ArchivedReceiptId(word(&listed["payload"]))),
         6 => Payload::Cancel,
-        _ => Payload::Expire,
+        7 => Payload::Expire,
+        8 => Payload::Release {
+            account: address(&listed["account"]),
+            enclave: address(&listed["enclave"]),
+            secret: keccak256(bytes(&listed["secret"])),
+        },
+        _ => Payload::ProveMany(pox_core::ArchivedBatchId(word(&listed["payload"]))),
     };
     let time = UnixTime(integer(&listed["time"]) as u64);
     payload.step(At { number: integer(&listed["number"]) as u64, time })
@@ -174,8 +211,8 @@ fn step(listed: &Value) -> Step {
 fn outcome(case: &Value, context: &str) {
     let code = integer(&case["record"]["outcome"]) as u8;
     let name = |party| match party {
-        Party::Owner => "owner",
-        Party::Processor => "processor",
+        Side::Owner => "owner",
+        Side::Processor => "processor",
     };
     let settlement = Doing::of(code).map(Doing::settlement);
     assert_eq!(settlement.is_some(), case["accepted"] == true, "{context}");
