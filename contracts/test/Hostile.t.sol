@@ -140,14 +140,14 @@ contract HostileTest is Base {
         uint256 snapshot = setClock(deadline);
         expectError(I.TooEarly.selector, deadline);
         pox.expire(record);
-        vm.prank(OWNER);
+        direct(OWNER);
         pox.approve(id, enclave, secret);
         vm.revertToState(snapshot);
         vm.prank(OWNER);
         pox.reject(record, 1);
         vm.revertToState(snapshot);
         setClock(deadline + 1);
-        vm.prank(OWNER);
+        direct(OWNER);
         expectError(I.TooLate.selector, deadline);
         pox.approve(id, enclave, secret);
         vm.prank(OWNER);
@@ -214,7 +214,7 @@ contract HostileTest is Base {
         check(idOf(aRequest()) != here && records.offerId(domain(), anOffer()) != offerHere, "other ids");
         same(stateOf(here).phase, I.Phase.None, "the task is not here");
         bytes32 there = matched(aRequest(), anOffer());
-        vm.prank(OWNER);
+        direct(OWNER);
         expectError(I.BadSignature.selector);
         pox.approve(there, enclave, secret);
         same(address(first).balance, address(pox).balance, "each holds its own escrow");
@@ -222,7 +222,7 @@ contract HostileTest is Base {
         vm.chainId(CHAIN_ID + 1);
         check(idOf(aRequest()) != there, "another chain, another id");
         secret = secretOf(CHAIN_ID, there);
-        vm.prank(OWNER);
+        direct(OWNER);
         expectError(I.BadSignature.selector);
         pox.approve(there, enclave, secret);
         // An offer that was withdrawn before the split is open on the other side: it is another offer there.
@@ -315,7 +315,7 @@ contract HostileTest is Base {
 /// @notice Acts for itself while it is paid.
 contract Acting {
     I private immutable POX;
-    I.Request private _second;
+    bytes private _second;
     bytes32 private _id;
     uint256 public depth;
 
@@ -326,7 +326,7 @@ contract Acting {
     function post(I.Request memory record, uint256 salt) public returns (bytes32 id) {
         (record.owner, record.salt) = (address(this), bytes32(salt));
         id = POX.request{value: record.price}(record);
-        (_second, _id) = (record, id);
+        (_second, _id) = (abi.encode(record), id);
     }
 
     function cancel(bytes32 id) external {
@@ -341,7 +341,7 @@ contract Acting {
         if (++depth != 1) return;
         POX.cancel(_id);
         POX.withdraw();
-        post(_second, 3);
+        post(abi.decode(_second, (I.Request)), 3);
     }
 }
 
