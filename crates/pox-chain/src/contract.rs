@@ -5,12 +5,12 @@ use crate::error::{ChainError, contradiction};
 use crate::prepared::Draft;
 use crate::profile::Deployment;
 use crate::rpc::{CallParams, Rpc};
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
 use pox_core::abi::IProofOfExecution::{self as wire, creditCall, isOpenCall, taskCall};
 use pox_core::signature::Signature;
 use pox_core::{
-    Amount, Archive, Call, Domain, History, Offer, OfferId, Phase, Request, TaskId, UnixTime,
+    Amount, Archive, Call, Domain, History, Offer, OfferId, Parties, Party, Phase, Request, TaskId, UnixTime,
     receipt::Receipt,
 };
 
@@ -41,6 +41,10 @@ pub struct TaskView {
     pub deadline: Option<UnixTime>,
     /// The running commitment over its steps.
     pub history: History,
+    /// Who escrowed the price, if it was not the owner; `None` also after an end.
+    pub sponsor: Option<Address>,
+    /// Whose release it waits for, where there are several parties.
+    pub missing: Parties,
 }
 
 impl Contract {
@@ -81,6 +85,11 @@ impl Contract {
         self.draft(&Call::Request(record.to_abi()), record.price.into())
     }
 
+    /// Posts a request that its owner signed, and escrows its price. Sender: the sponsor, who can be anyone.
+    pub fn request_for(&self, record: &Request, signature: Bytes) -> Draft {
+        self.draft(&Call::RequestFor { record: record.to_abi(), signature }, record.price.into())
+    }
+
     /// Posts an offer. Sender: the processor.
     pub fn offer(&self, record: &Offer) -> Draft {
         self.draft(&Call::Offer(record.to_abi()), U256::ZERO)
@@ -91,20 +100,51 @@ impl Contract {
         self.draft(&Call::WithdrawOffer(record.to_abi()), U256::ZERO)
     }
 
-    /// Joins a request and an offer, and deposits the offer's bond. Sender: the processor.
-    pub fn match_task(&self, record: &Request, terms: &Offer, enclave: Address, evidence: Bytes) -> Draft {
-        let call = Call::MatchTask { record: record.to_abi(), terms: terms.to_abi(), enclave, evidence };
+    /// Joins a request and an offer, and deposits the offer's bond. Sender: the processor, by `path` on the request's list if it
+    /// has one.
+    pub fn match_task(
+        &self,
+        record: &Request,
+        terms: &Offer,
+        enclave: Address,
+        evidence: Bytes,
+        path: Option<Vec<B256>>,
+    ) -> Draft {
+        let (record, offer) = (record.to_abi(), terms.to_abi());
+        let call = match path {
+            None => Call::MatchTask { record, terms: offer, enclave, evidence },
+            Some(path) => Call::MatchListed { record, terms: offer, enclave, evidence, path },
+        };
         self.draft(&call, terms.bond.into())
     }
 
-    /// Refuses the evidence for a reason of spec §9.4. Sender: the owner.
+    /// Refuses the evidence for a reason of spec §9.4. Sender: the owner, its delegate, or a co-owner.
     pub fn reject(&self, record: &Request, reason: u8) -> Draft {
         self.draft(&Call::Reject { record: record.to_abi(), reason }, U256::ZERO)
     }
 
-    /// Releases the signed and sealed secret to the matched enclave. Sender: the owner.
-    pub fn approve(&self, task: TaskId, enclave: Address, secret: Bytes) -> Draft {
-        self.draft(&Call::Approve { task, enclave, secret }, U256::ZERO)
+    /// Refuses the evidence by a party's signature. Sender: anyone.
+    pub fn reject_for(
+        &self,
+        record: &Request,
+        party: Party,
+        enclave: Address,
+        reason: u8,
+        signature: Bytes,
+    ) -> Draft {
+        let (record, party) = (record.to_abi(), party.0);
+        self.draft(&Call::RejectFor { record, party, enclave, reason, signature }, U256::ZERO)
+    }
+
+    /// Releases a party's signed and sealed secret to the matched enclave: `approve` where the owner's is the only one, otherwise
+    /// `release`. Sender: anyone.
+    pub fn approve(&self, record: &Request, party: Party, enclave: Address, secret: Bytes) -> Draft {
+        let call = if record.releases().is_empty() {
+            Call::Approve { task: record.id(&self.domain), enclave, secret }
+        } else {
+            Call::Release { record: record.to_abi(), party: party.0, enclave, secret }
+        };
+        self.draft(&call, U256::ZERO)
     }
 
     /// Posts a receipt. Sender: anyone.
@@ -116,6 +156,11 @@ impl Contract {
     /// Takes a request back. Sender: the owner.
     pub fn cancel(&self, task: TaskId) -> Draft {
         self.draft(&Call::Cancel(task), U256::ZERO)
+    }
+
+    /// Takes a request back by its owner's signature. Sender: anyone.
+    pub fn cancel_for(&self, task: TaskId, signature: Bytes) -> Draft {
+        self.draft(&Call::CancelFor { task, signature }, U256::ZERO)
     }
 
     /// Ends a task whose deadline has passed. Sender: anyone.
@@ -156,6 +201,8 @@ impl Contract {
             bond: amount(view.bond.to())?,
             deadline: Some(UnixTime(view.deadline)).filter(|deadline| deadline.0 != 0),
             history: History(view.history),
+            sponsor: Some(view.sponsor).filter(|address| !address.is_zero()),
+            missing: Parties(view.missing),
         }))
     }
 

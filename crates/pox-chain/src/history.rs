@@ -5,14 +5,15 @@ use crate::error::{ChainError, contradiction, unknown_block, unknown_transaction
 use crate::follower::Place;
 use crate::rpc::{BlockAt, Log};
 use crate::scan::Width;
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::SolEvent;
-use pox_core::abi::IProofOfExecution as wire;
+use pox_core::abi::{self, IProofOfExecution as wire};
 use pox_core::history::{At, Payload, Step};
 use pox_core::proof::MAX_STEPS;
-use pox_core::receipt::archived;
+use pox_core::receipt::{archived, archived_batch};
 use pox_core::signature::Signature;
-use pox_core::{Call, Event, History, Offer, ReceiptId, Request, TaskId, UnixTime};
+use pox_core::task::Members;
+use pox_core::{Archive, Call, Event, History, Offer, Party, ReceiptId, Request, TaskId, UnixTime};
 use std::collections::BTreeMap;
 
 /// Everything that the chain holds of a task, up to one block. Its steps are exactly those that the contract committed to.
@@ -54,9 +55,13 @@ pub enum Carried {
         offer: Box<Offer>,
         /// The enclave's key evidence.
         evidence: Bytes,
+        /// The path to the root of the request's list; empty where it has none.
+        path: Vec<B256>,
     },
-    /// An approval's signed and sealed secret.
-    Approve {
+    /// The signed and sealed secret of an approval, or of one party's release.
+    Secret {
+        /// Whose it is.
+        party: Party,
         /// As it stood in the call.
         secret: Bytes,
     },
@@ -64,6 +69,8 @@ pub enum Carried {
     Prove {
         /// The enclave's.
         signature: Signature,
+        /// The members, if the receipt closes a batch.
+        members: Option<Members>,
     },
     /// The contract was called through another one, whose input says nothing about it.
     Hidden,
@@ -82,8 +89,13 @@ impl Contract {
         let logs = self.task_logs(task, head.at.number)?;
         let mut times = BTreeMap::from([(head.at.number, (head.at.hash, head.time))]);
         let mut steps = Vec::with_capacity(logs.len());
-        for log in logs {
-            steps.push(self.step(task, log, &mut times)?);
+        let mut logs = logs.into_iter().peekable();
+        while let Some(log) = logs.next() {
+            // A batch tells of its members in an event of its own, right after its receipt.
+            let topic = |log: &Log| log.content.topics().first().copied();
+            let tells = |next: &Log| topic(next) == Some(wire::Members::SIGNATURE_HASH);
+            let members = logs.next_if(|next| tells(next) && next.transaction == log.transaction);
+            steps.push(self.step(task, log, members.as_ref(), &mut times)?);
         }
         if History::over(steps.iter().map(|step| &step.step)) != view.history {
             return Err(contradiction(format!(
@@ -109,7 +121,9 @@ impl Contract {
             wire::Matched::SIGNATURE_HASH,
             wire::Rejected::SIGNATURE_HASH,
             wire::Approved::SIGNATURE_HASH,
+            wire::Released::SIGNATURE_HASH,
             wire::Proven::SIGNATURE_HASH,
+            wire::Members::SIGNATURE_HASH,
             wire::Cancelled::SIGNATURE_HASH,
             wire::Expired::SIGNATURE_HASH,
         ];
@@ -145,9 +159,14 @@ impl Contract {
         &self,
         task: TaskId,
         log: Log,
+        members: Option<&Log>,
         times: &mut BTreeMap<u64, (B256, UnixTime)>,
     ) -> Result<HistoryStep, ChainError> {
         let event = self.event(&log)?;
+        let members = match members.map(|log| self.event(log)).transpose()? {
+            Some(Event::Members { task: of, root, count }) if of == task => Some(Members { root, count }),
+            _ => None,
+        };
         let number = log.block.number;
         let (hash, time) = match times.get(&number) {
             Some(known) => *known,
@@ -160,7 +179,7 @@ impl Contract {
             return Err(ChainError::Reorganised(number));
         }
         let payload = self
-            .payload(task, &event)
+            .payload(task, &event, members)
             .ok_or_else(|| contradiction(format!("a log that is no step of task {task}")))?;
         let carried = self.carried(&event, &log)?;
         let place = Place { block: log.block, time, transaction: log.transaction, index: log.index };
@@ -173,7 +192,7 @@ impl Contract {
             .map_err(|error| contradiction(format!("log {} of {}: {error}", log.index, log.transaction)))
     }
 
-    fn payload(&self, task: TaskId, event: &Event) -> Option<Payload> {
+    fn payload(&self, task: TaskId, event: &Event, members: Option<Members>) -> Option<Payload> {
         if event.task() != Some(task) {
             return None;
         }
@@ -185,17 +204,27 @@ impl Contract {
                 enclave: *enclave,
                 evidence: *evidence,
             },
-            Event::Rejected { reason, .. } => Payload::Reject(*reason),
+            Event::Rejected { account, reason, .. } => Payload::Reject { account: *account, reason: *reason },
+            Event::Released { account, enclave, secret, .. } => {
+                Payload::Release { account: *account, enclave: *enclave, secret: *secret }
+            }
             Event::Approved { enclave, secret, .. } => {
                 Payload::Approve { enclave: *enclave, secret: *secret }
             }
             Event::Proven { receipt, archive, .. } => {
-                let receipt = ReceiptId(self.domain().digest(receipt.as_ref()));
-                Payload::Prove(archived(self.domain(), receipt, *archive))
+                let (domain, receipt) = (self.domain(), ReceiptId(self.domain().digest(receipt.as_ref())));
+                match members {
+                    None => Payload::Prove(archived(domain, receipt, *archive)),
+                    Some(Members { root, count }) => {
+                        Payload::ProveMany(archived_batch(domain, receipt, *archive, root, count))
+                    }
+                }
             }
             Event::Cancelled { .. } => Payload::Cancel,
             Event::Expired { .. } => Payload::Expire,
-            Event::Uses { .. }
+            Event::Sponsored { .. }
+            | Event::Members { .. }
+            | Event::Uses { .. }
             | Event::Offered { .. }
             | Event::OfferWithdrawn { .. }
             | Event::Withdrawn { .. } => {
@@ -205,7 +234,11 @@ impl Contract {
     }
 
     fn carried(&self, event: &Event, log: &Log) -> Result<Carried, ChainError> {
-        if !matches!(event, Event::Matched { .. } | Event::Approved { .. } | Event::Proven { .. }) {
+        let carries = matches!(
+            event,
+            Event::Matched { .. } | Event::Approved { .. } | Event::Released { .. } | Event::Proven { .. }
+        );
+        if !carries {
             return Ok(Carried::Nothing);
         }
         let hash = log.transaction;
@@ -224,37 +257,75 @@ impl Contract {
     /// What the input carries, if it is the input of exactly this event's call.
     fn fitting(&self, event: &Event, input: &[u8]) -> Option<Carried> {
         match (event, Call::parse(input)?) {
-            (
-                Event::Matched { task, offer, enclave, evidence, .. },
-                Call::MatchTask { record, terms, enclave: called, evidence: bytes },
-            ) => {
-                let terms = Offer::try_from(terms).ok()?;
-                let request = Request::try_from(record).ok()?;
-                let fits = request.id(self.domain()) == *task
-                    && terms.id(self.domain()) == *offer
-                    && called == *enclave
-                    && keccak256(&bytes) == *evidence;
-                fits.then(|| Carried::Match { offer: Box::new(terms), evidence: bytes })
+            (Event::Matched { .. }, Call::MatchTask { record, terms, enclave, evidence }) => {
+                self.match_of(event, record, terms, enclave, evidence, Vec::new())
+            }
+            (Event::Matched { .. }, Call::MatchListed { record, terms, enclave, evidence, path }) => {
+                self.match_of(event, record, terms, enclave, evidence, path)
             }
             (
                 Event::Approved { task, enclave, secret },
                 Call::Approve { task: of, enclave: called, secret: bytes },
             ) => {
                 let fits = of == *task && called == *enclave && keccak256(&bytes) == *secret;
-                fits.then_some(Carried::Approve { secret: bytes })
+                fits.then_some(Carried::Secret { party: Party::OWNER, secret: bytes })
             }
             (
-                Event::Proven { receipt, archive, .. },
-                Call::Prove { receipt: called, archive: of, signature },
+                Event::Released { task, account, enclave, secret, .. },
+                Call::Release { record, party, enclave: called, secret: bytes },
             ) => {
-                let signature = Signature::parse(&signature).ok()?;
-                let statement = archived(self.domain(), ReceiptId(self.domain().digest(&called)), of);
-                let fits = called == **receipt
-                    && of == *archive
-                    && signature.signer(statement.0) == Ok(called.enclave);
-                fits.then_some(Carried::Prove { signature })
+                let (request, party) = (Request::try_from(record).ok()?, Party(party));
+                let fits = request.id(self.domain()) == *task
+                    && request.account_of(party) == Some(*account)
+                    && called == *enclave
+                    && keccak256(&bytes) == *secret;
+                fits.then_some(Carried::Secret { party, secret: bytes })
+            }
+            (Event::Proven { .. }, Call::Prove { receipt, archive, signature }) => {
+                self.proof_of(event, receipt, archive, None, &signature)
+            }
+            (Event::Proven { .. }, Call::ProveMany { receipt, archive, members: root, count, signature }) => {
+                self.proof_of(event, receipt, archive, Some(Members { root, count }), &signature)
             }
             _ => None,
         }
+    }
+
+    fn match_of(
+        &self,
+        event: &Event,
+        record: abi::Request,
+        terms: abi::Offer,
+        called: Address,
+        bytes: Bytes,
+        path: Vec<B256>,
+    ) -> Option<Carried> {
+        let Event::Matched { task, offer, enclave, evidence, .. } = event else { return None };
+        let terms = Offer::try_from(terms).ok()?;
+        let request = Request::try_from(record).ok()?;
+        let fits = request.id(self.domain()) == *task
+            && terms.id(self.domain()) == *offer
+            && called == *enclave
+            && keccak256(&bytes) == *evidence;
+        fits.then(|| Carried::Match { offer: Box::new(terms), evidence: bytes, path })
+    }
+
+    fn proof_of(
+        &self,
+        event: &Event,
+        called: abi::Receipt,
+        of: Archive,
+        members: Option<Members>,
+        signature: &[u8],
+    ) -> Option<Carried> {
+        let Event::Proven { receipt, archive, .. } = event else { return None };
+        let signature = Signature::parse(signature).ok()?;
+        let (domain, id) = (self.domain(), ReceiptId(self.domain().digest(&called)));
+        let statement = match members {
+            None => archived(domain, id, of).0,
+            Some(Members { root, count }) => archived_batch(domain, id, of, root, count).0,
+        };
+        let fits = called == **receipt && of == *archive && signature.signer(statement) == Ok(called.enclave);
+        fits.then_some(Carried::Prove { signature, members })
     }
 }

@@ -8,7 +8,7 @@ use pox_chain::{
     Carried, ChainError, Contract, Cursor, Deployment, Draft, Effect, Fees, Followed, Follower, Outbox,
     Patience, Prepared, Progress, Revert, Rpc, Standing, Transactions,
 };
-use pox_core::{Address, B256, Bytes, Event, Phase, Refusal, U256, keccak256};
+use pox_core::{Address, B256, Bytes, Event, Party, Phase, Refusal, U256, keccak256};
 use serde_json::json;
 use std::time::Duration;
 use support::{EVIDENCE, Lifecycle, Node, QUICK, no_journal, patience, send};
@@ -51,9 +51,13 @@ fn lifecycle(node: &Node) {
         carried,
         [
             Carried::Nothing,
-            Carried::Match { offer: Box::new(life.offer.clone()), evidence: Bytes::from_static(EVIDENCE) },
-            Carried::Approve { secret: life.secret(&contract) },
-            Carried::Prove { signature: life.enclave.sign(statement.0) },
+            Carried::Match {
+                offer: Box::new(life.offer.clone()),
+                evidence: Bytes::from_static(EVIDENCE),
+                path: Vec::new()
+            },
+            Carried::Secret { party: Party::OWNER, secret: life.secret(&contract) },
+            Carried::Prove { signature: life.enclave.sign(statement.0), members: None },
         ]
     );
 

@@ -53,7 +53,7 @@ pub enum Report {
 /// An enclave that runs. Dropping it kills it.
 #[derive(Debug)]
 pub struct Enclave {
-    secrets: Option<Sender<Vec<u8>>>,
+    secrets: Option<Sender<Vec<Vec<u8>>>>,
     process: Child,
     thread: Option<JoinHandle<()>>,
     /// Goes when the process is gone.
@@ -90,10 +90,10 @@ impl Enclave {
         Ok(Self { secrets: Some(secrets), process, thread: Some(thread), _around: around })
     }
 
-    /// Hands a signed and sealed secret to the enclave.
-    pub fn deliver(&self, secret: Vec<u8>) {
+    /// Hands the parties' signed and sealed secrets to the enclave, the owner's first.
+    pub fn deliver(&self, secrets: Vec<Vec<u8>>) {
         // An enclave that is gone has reported that already.
-        let _ = self.secrets.as_ref().map(|secrets| secrets.send(secret));
+        let _ = self.secrets.as_ref().map(|inbox| inbox.send(secrets));
     }
 }
 
@@ -123,7 +123,7 @@ pub struct Storage {
 struct Session {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    inbox: Receiver<Vec<u8>>,
+    inbox: Receiver<Vec<Vec<u8>>>,
     storage: Storage,
     endorser: Arc<dyn Endorser>,
     images: HashMap<String, Image>,
@@ -185,8 +185,8 @@ impl Session {
     }
 
     fn pass_secret(&mut self) -> Result<(), ChannelError> {
-        let bytes = self.inbox.recv().map_err(|_| ChannelError::Closed)?;
-        self.say(&HostMessage::Secret { bytes })
+        let secrets = self.inbox.recv().map_err(|_| ChannelError::Closed)?;
+        self.say(&HostMessage::Secrets { secrets })
     }
 
     /// Sends what was opened, at most `most` bytes of it, or why it could not be.

@@ -97,7 +97,7 @@ type Mail = (Sender<(TaskId, Report)>, Receiver<(TaskId, Report)>);
 struct Launched {
     enclave: Enclave,
     evidence: Vec<u8>,
-    delivered: Option<Place>,
+    delivered: Vec<Place>,
 }
 
 impl Service {
@@ -263,13 +263,13 @@ impl Service {
             // Written before anything is done: see `act`.
             Action::Save(_) | Action::Forget(_) => Ok(()),
             Action::Boot { task, request } => self.boot(task, &request, watch),
-            Action::SendMatch { task, request, offer, enclave } => {
+            Action::SendMatch { task, request, offer, enclave, path } => {
                 let Some(launched) = self.enclaves.get(&task) else { return Ok(()) };
                 let evidence = launched.evidence.clone().into();
-                let draft = self.equipment.contract.match_task(&request, &offer, enclave, evidence);
+                let draft = self.equipment.contract.match_task(&request, &offer, enclave, evidence, path);
                 self.send("match", task, &draft, |view| view.enclave == Some(enclave), watch)
             }
-            Action::Deliver { task, approved } => self.deliver(task, approved),
+            Action::Deliver { task, released } => self.deliver(task, released),
             Action::SendProve { task, proof } => {
                 let draft = self.equipment.contract.prove(&proof.receipt, proof.archive, &proof.signature);
                 self.send("prove", task, &draft, |view| view.phase >= Phase::Proven, watch)
@@ -313,7 +313,7 @@ impl Service {
         match Enclave::launch(runtime, task, &request.resources, boot, storage, endorser, reports) {
             Ok(enclave) => {
                 watch(Some(task), Note::Booting(runtime.kind()));
-                self.enclaves.insert(task, Launched { enclave, evidence: Vec::new(), delivered: None });
+                self.enclaves.insert(task, Launched { enclave, evidence: Vec::new(), delivered: Vec::new() });
             }
             Err(error) => {
                 watch(Some(task), Note::Trouble(format!("the runtime does not start: {error}")));
@@ -323,16 +323,24 @@ impl Service {
         Ok(())
     }
 
-    fn deliver(&mut self, task: TaskId, approved: Place) -> Result<(), ServiceError> {
+    /// Gives the enclave the secrets of these releases, in the order of the parties.
+    fn deliver(&mut self, task: TaskId, released: Vec<Place>) -> Result<(), ServiceError> {
         let Some(launched) = self.enclaves.get_mut(&task) else { return Ok(()) };
-        if launched.delivered == Some(approved) {
+        if launched.delivered == released {
             return Ok(());
         }
         let history = self.equipment.contract.history(task)?;
-        let step = history.steps.iter().find(|step| step.place.transaction == approved.transaction);
-        if let Some(Carried::Approve { secret }) = step.map(|step| &step.carried) {
-            launched.enclave.deliver(secret.to_vec());
-            launched.delivered = Some(approved);
+        let carried = |place: &Place| {
+            let step = history.steps.iter().find(|step| step.place.transaction == place.transaction)?;
+            match &step.carried {
+                Carried::Secret { party, secret } => Some((*party, secret.to_vec())),
+                _ => None,
+            }
+        };
+        if let Some(mut secrets) = released.iter().map(carried).collect::<Option<Vec<_>>>() {
+            secrets.sort_by_key(|(party, _)| *party);
+            launched.enclave.deliver(secrets.into_iter().map(|(_, secret)| secret).collect());
+            launched.delivered = released;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use pox_core::evidence::EvidenceKind;
 use pox_core::history::At;
 use pox_core::receipt::Outcome;
 use pox_core::{
-    Amount, DatasetCommitment, ImageDigest, PolicyHash, ResultsCommitment, TaskId, UnixTime,
+    Amount, DatasetCommitment, ImageDigest, MembersRoot, PolicyHash, ResultsCommitment, TaskId, UnixTime,
     record::Resources,
 };
 use std::collections::BTreeSet;
@@ -26,15 +26,17 @@ pub struct Facts {
     pub chain: Option<String>,
     /// The contract.
     pub contract: Address,
-    /// Who asked for the task and released the secret.
+    /// Who asked for the task.
     pub owner: Address,
+    /// Whose data it used, and where each of them released a secret to the enclave; the owner first.
+    pub owners: Vec<DataOwner>,
     /// Who matched and is paid.
     pub processor: Address,
     /// Where the request stands in the chain.
     pub requested: At,
     /// Where the match does.
     pub matched: At,
-    /// Where the approval does: the task can't have begun before it.
+    /// Where the approval does, or the last party's release: the task can't have begun before it.
     pub approved: At,
     /// Where the receipt does: the task can't have ended after it.
     pub proven: At,
@@ -58,6 +60,8 @@ pub struct Facts {
     pub exit_code: u32,
     /// Commitment to the sealed results, or zero.
     pub results: ResultsCommitment,
+    /// The root over the receipts of a batch's members, if it was one.
+    pub members: Option<MembersFacts>,
     /// What the run used.
     pub usage: Usage,
     /// How it was confined.
@@ -68,6 +72,26 @@ pub struct Facts {
     pub metadata: Option<Opened<String>>,
     /// The block whose state shows all this.
     pub state: StateFacts,
+}
+
+/// One of those whose data a task used.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct DataOwner {
+    /// The account.
+    pub account: Address,
+    /// Which of the inputs are its, by their positions.
+    pub inputs: Vec<usize>,
+    /// Where its consent stands in the chain.
+    pub released: At,
+}
+
+/// The receipts of a batch's members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct MembersFacts {
+    /// Root over them.
+    pub root: MembersRoot,
+    /// How many there are.
+    pub count: u16,
 }
 
 /// What vouches for the enclave.

@@ -1,10 +1,13 @@
 //! The steps of spec §11 in their order, and the grade that comes of them.
 
 use crate::anchors::Anchors;
-use crate::facts::{EvidenceFacts, Facts, HardwareFacts, ReportFacts, StateFacts, Usage};
+use crate::facts::{
+    DataOwner, EvidenceFacts, Facts, HardwareFacts, MembersFacts, ReportFacts, StateFacts, Usage,
+};
 use crate::grade::Grade;
 use crate::reason::Reason;
 use crate::rejection::{Malformed, Rejection};
+use crate::steps::approve::{self, Approved};
 use crate::steps::history::{self, Kept};
 use crate::steps::lifecycle::{self, Steps};
 use crate::steps::matched::{self, Match};
@@ -12,12 +15,13 @@ use crate::steps::openings::{self, Openings};
 use crate::steps::parse::{self, Records};
 use crate::steps::quotes::{self, Quotes};
 use crate::steps::seal::{self, Anchored};
-use crate::steps::{approve, archive, claims, policy, receipt, request};
+use crate::steps::{archive, claims, policy, receipt, request};
 use crate::verdict::{Component, Verdict};
 use crate::verified::Verified;
+use pox_core::history::At;
 use pox_core::proof::Proof;
 use pox_core::receipt::RunReport;
-use pox_core::{TaskId, UnixTime};
+use pox_core::{Address, Party, TaskId, UnixTime};
 
 /// Verifies a proof file against trust anchors, at the auditor's time.
 ///
@@ -49,6 +53,7 @@ struct Findings<'a> {
     task: Verified<TaskId>,
     steps: Verified<Steps>,
     matched: Verified<Match>,
+    approved: Verified<Approved>,
     quotes: Verified<Quotes>,
     _kept: Verified<Kept>,
     anchored: Verified<Anchored>,
@@ -69,7 +74,7 @@ fn findings<'a>(proof: &'a Proof, anchors: &Anchors, now: UnixTime) -> Result<Fi
     let kept = history::check(&records, &task, &steps, &accepted, anchors)?;
     let anchored = seal::check(&records, &kept, anchors)?;
     let openings = openings::check(&records, &anchored)?;
-    Ok(Findings { records, task, steps, matched, quotes, _kept: kept, anchored, openings })
+    Ok(Findings { records, task, steps, matched, approved, quotes, _kept: kept, anchored, openings })
 }
 
 impl Findings<'_> {
@@ -106,10 +111,11 @@ impl Findings<'_> {
             chain: anchors.chains.get(&domain.chain_id).map(|chain| chain.name.clone()),
             contract: domain.contract,
             owner: request.owner,
+            owners: self.owners(),
             processor: self.matched.processor,
             requested: self.steps.requested,
             matched: self.steps.matched.at,
-            approved: self.steps.approved.at,
+            approved: self.steps.approved_at(),
             proven: self.steps.proven.at,
             image: request.image,
             inputs: request.inputs.clone(),
@@ -121,6 +127,12 @@ impl Findings<'_> {
             outcome: receipt.outcome,
             exit_code: receipt.exit_code,
             results: receipt.results,
+            members: self
+                .records
+                .proof
+                .proven
+                .members
+                .map(|members| MembersFacts { root: members.root, count: members.count }),
             usage: Usage {
                 cpu_micros: receipt.cpu_micros,
                 wall_micros: receipt.wall_micros,
@@ -131,6 +143,15 @@ impl Findings<'_> {
             metadata: self.openings.metadata.clone(),
             state: self.state_facts(),
         }
+    }
+
+    fn owners(&self) -> Vec<DataOwner> {
+        let owner = |(party, account, released): &(Party, Address, At)| DataOwner {
+            account: *account,
+            inputs: self.records.request.inputs_of(*party).collect(),
+            released: *released,
+        };
+        self.approved.owners.iter().map(owner).collect()
     }
 
     fn evidence_facts(&self, anchors: &Anchors) -> EvidenceFacts {

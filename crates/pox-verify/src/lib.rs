@@ -23,7 +23,10 @@ mod verdict;
 mod verified;
 
 pub use anchors::{Anchors, Fresh};
-pub use facts::{EvidenceFacts, Facts, HardwareFacts, Opened, OpenedLeaf, ReportFacts, StateFacts, Usage};
+pub use facts::{
+    DataOwner, EvidenceFacts, Facts, HardwareFacts, MembersFacts, Opened, OpenedLeaf, ReportFacts,
+    StateFacts, Usage,
+};
 pub use grade::{Grade, UnknownGrade};
 pub use judge::{judge, verify};
 pub use policy::{

@@ -177,14 +177,15 @@ pub enum MatchMismatch {
     /// The history's word is another.
     #[error("the match in the history is not of this offer, enclave and evidence")]
     Payload,
-    /// The request names another processor.
-    #[error("the request is for the processor {named}, and {actual} matched it")]
+    /// The request is for others.
+    #[error("{actual} matched the task, and is not among the processors that the request is for")]
     Processor {
-        /// Whom the request names.
-        named: Address,
         /// Whose offer it is.
         actual: Address,
     },
+    /// There is a path in a list, and the request has none.
+    #[error("the proof has a path in a list of processors, and the request names no list")]
+    Path,
     /// The offer can't serve the request.
     #[error("the offer does not fit the request's field {field}")]
     Misfit {

@@ -7,7 +7,7 @@ pub(crate) use evidence::evidence;
 use jiff::Timestamp;
 use pox_core::history::At;
 use pox_core::{Amount, UnixTime};
-use pox_verify::{Facts, Grade, Opened, Reason, Verdict};
+use pox_verify::{DataOwner, Facts, Grade, Opened, Reason, Verdict};
 use std::fmt::{Display, Write as _};
 
 /// The whole page: the verdict first, then what it rests on, then what it does not say.
@@ -86,6 +86,14 @@ fn what(page: &mut Page, facts: &Facts) {
 fn who(page: &mut Page, facts: &Facts) {
     page.section("Who");
     page.row("owner", facts.owner);
+    // Whose data was used is only worth a line where it is not all the owner's.
+    for DataOwner { account, inputs, released } in facts.owners.iter().filter(|_| facts.owners.len() > 1) {
+        let inputs: Vec<_> = inputs.iter().map(|place| (place + 1).to_string()).collect();
+        let inputs = if inputs.is_empty() { "none".to_owned() } else { inputs.join(", ") };
+        let At { number, time } = released;
+        page.row("data of", account);
+        page.row("", format!("inputs {inputs}; released {}, block {number}", utc(*time)));
+    }
     page.row("processor", facts.processor);
     page.row("enclave", facts.enclave);
     page.row("price", coins(facts.price));
@@ -321,6 +329,8 @@ mod tests {
             "  input           0x0303030303030303030303030303030303030303030303030303030303030303",
             "  results         0x0404040404040404040404040404040404040404040404040404040404040404",
             "  owner           0x0505050505050505050505050505050505050505",
+            "  data of         0x0707070707070707070707070707070707070707",
+            "                  inputs 1; released 2023-11-14T22:13:40Z, block 3",
             "  approved        2023-11-14T22:13:40Z, block 3",
             "  chain           7368568 (embedded)",
             "  built on by     1 of 1 authorities",
@@ -351,6 +361,10 @@ mod tests {
             chain: Some("embedded".into()),
             contract: Address::repeat_byte(9),
             owner: Address::repeat_byte(5),
+            owners: vec![
+                DataOwner { account: Address::repeat_byte(5), inputs: vec![], released: at(3) },
+                DataOwner { account: Address::repeat_byte(7), inputs: vec![0], released: at(3) },
+            ],
             processor: Address::repeat_byte(6),
             requested: at(1),
             matched: at(2),
@@ -373,6 +387,7 @@ mod tests {
             outcome: Outcome::Failed,
             exit_code: 3,
             results: [4; 32].into(),
+            members: None,
             usage: Usage { cpu_micros: 1_500_000, wall_micros: 2_000_000, memory_peak: 12 << 20 },
             report: ReportFacts {
                 protections: vec!["seccomp".into(), "no-network".into()],

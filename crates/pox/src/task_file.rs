@@ -3,8 +3,9 @@
 use crate::error::{Failure, Hint as _};
 use crate::quantity::{Bytes, Seconds};
 use pox_core::evidence::EvidenceKind;
-use pox_core::{Address, Amount, Kinds, Resources};
-use std::collections::BTreeMap;
+use pox_core::tree::list_root;
+use pox_core::{Address, Amount, DatasetCommitment, Kinds, Processors, Resources};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Largest task file: a page of text, not a program.
@@ -22,9 +23,9 @@ pub(crate) struct TaskFile {
     /// Environment, added to the image's own.
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
-    /// Folder name under `/in`, and where that sealed dataset is.
+    /// Folder name under `/in`, and where that sealed dataset is, or whose.
     #[serde(default)]
-    pub(crate) inputs: BTreeMap<String, String>,
+    pub(crate) inputs: BTreeMap<String, Input>,
     /// Where the sealed results go: a folder or URL that the processor can write to.
     pub(crate) results: String,
     /// What the task may use.
@@ -36,6 +37,9 @@ pub(crate) struct TaskFile {
     /// The only processor that may run it.
     #[serde(default)]
     pub(crate) processor: Option<Address>,
+    /// The processors that may run it.
+    #[serde(default)]
+    pub(crate) processors: BTreeSet<Address>,
     /// Accepted kinds of TEE; hardware kinds if left out.
     #[serde(default)]
     pub(crate) kinds: Vec<EvidenceKind>,
@@ -54,6 +58,26 @@ pub(crate) struct TaskFile {
     /// Catalogue metadata; only a salted commitment is published.
     #[serde(default)]
     pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// One input.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Input {
+    /// The owner's own, in this place.
+    Own(String),
+    /// Somebody else's, who has to release it.
+    Theirs(Theirs),
+}
+
+/// An input of a co-owner, who alone knows where it is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Theirs {
+    /// Whose it is.
+    pub(crate) owner: Address,
+    /// Which sealed dataset it is.
+    pub(crate) commitment: DatasetCommitment,
 }
 
 /// What a task may use.
@@ -125,8 +149,14 @@ impl TaskFile {
         let base = path.parent().unwrap_or(Path::new("."));
         file.image = crate::locate::image(&file.image, base)?;
         file.results = crate::locate::folder(&file.results, base)?;
-        for location in file.inputs.values_mut() {
-            *location = crate::locate::folder(location, base)?;
+        for input in file.inputs.values_mut() {
+            if let Input::Own(location) = input {
+                *location = crate::locate::folder(location, base)?;
+            }
+        }
+        if file.processor.is_some() && !file.processors.is_empty() {
+            return Err(Failure::usage(format!("{shown} has both `processor` and `processors`")))
+                .hint("a list may have one processor");
         }
         file.policy = file.policy.map(|policy| base.join(policy));
         Ok(file)
@@ -138,6 +168,15 @@ impl TaskFile {
             EvidenceKind::ALL.into_iter().filter(|kind| !kind.is_simulated()).collect()
         } else {
             self.kinds.iter().copied().collect()
+        }
+    }
+
+    /// Who may run the task.
+    pub(crate) fn processors(&self) -> Processors {
+        match (self.processor, list_root(&self.processors)) {
+            (Some(only), _) => Processors::Only(only),
+            (None, Some(root)) => Processors::Listed(root),
+            (None, None) => Processors::Any,
         }
     }
 
@@ -181,6 +220,20 @@ mod tests {
             (1500, 2048, 64, 90)
         );
         assert_eq!(file.kinds(), EvidenceKind::Simulated.bit());
+    }
+
+    #[test]
+    fn others_data_and_lists_are_read() {
+        let (account, word) = (format!("0x{}", "11".repeat(20)), format!("0x{}", "22".repeat(32)));
+        let text = format!(
+            "image: oci:image\nresults: out\nprocessors: [\"{account}\"]\n\
+             inputs: {{mine: sealed, theirs: {{owner: \"{account}\", commitment: \"{word}\"}}}}\n"
+        );
+        let file = parse(&text).unwrap();
+        let theirs = Theirs { owner: account.parse().unwrap(), commitment: word.parse().unwrap() };
+        assert_eq!(file.inputs["theirs"], Input::Theirs(theirs));
+        assert_eq!(file.inputs["mine"], Input::Own("sealed".into()));
+        assert!(matches!(file.processors(), Processors::Listed(_)));
     }
 
     #[test]

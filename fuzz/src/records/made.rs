@@ -7,7 +7,7 @@ use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::{MAGIC, Proof};
 use pox_core::receipt::{Archive, Endorsement};
-use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret, Terms};
+use pox_core::secret::{InputAccess, InputSecret, ObjectKey, Secret, SignedSecret, Terms};
 use pox_core::{
     Amount, Call, Domain, Event, OfferId, Phase, Refusal, Request, TaskId, UnixTime, to_canonical,
 };
@@ -101,7 +101,8 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         results: "https://storage.example/results".into(),
         recipients: vec!["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj".into()],
     };
-    vec![secret.to_bytes().to_vec()]
+    let theirs = InputSecret { task: task(), inputs: secret.inputs.clone() };
+    vec![secret.to_bytes().to_vec(), theirs.to_bytes().to_vec()]
 }
 
 pub(crate) fn signed_secrets() -> Vec<Vec<u8>> {
@@ -132,6 +133,23 @@ pub(crate) fn calls() -> Vec<Vec<u8>> {
         Call::Request(request.clone()),
         Call::Offer(offer.clone()),
         Call::WithdrawOffer(offer.clone()),
+        Call::RequestFor { record: request.clone(), signature: vec![27; 65].into() },
+        Call::Release { record: request.clone(), party: 1, enclave, secret: vec![9; 80].into() },
+        Call::RejectFor {
+            record: request.clone(),
+            party: 1,
+            enclave,
+            reason: 2,
+            signature: vec![27; 65].into(),
+        },
+        Call::CancelFor { task: task(), signature: vec![27; 65].into() },
+        Call::ProveMany {
+            receipt: receipt.clone(),
+            archive: pox_core::Archive::from([1; 32]),
+            members: pox_core::MembersRoot::from([7; 32]),
+            count: 9,
+            signature: vec![27; 65].into(),
+        },
         Call::MatchTask {
             record: request.clone(),
             terms: offer,
@@ -166,8 +184,11 @@ pub(crate) fn events() -> Vec<Vec<u8>> {
         Event::Offered { offer, terms },
         Event::OfferWithdrawn { offer: OfferId::from([6; 32]), processor },
         Event::Matched { task, offer, processor, enclave, evidence: B256::repeat_byte(1), bond },
-        Event::Rejected { task, processor, reason: 2 },
-        Event::Approved { task, enclave, secret: proof.secret },
+        Event::Rejected { task, processor, account: address("owner"), reason: 2 },
+        Event::Sponsored { task, sponsor: address("sponsor") },
+        Event::Released { task, account: address("owner"), enclave, secret: B256::repeat_byte(2), missing: 6 },
+        Event::Members { task, root: pox_core::MembersRoot::from([7; 32]), count: 9 },
+        Event::Approved { task, enclave, secret: proof.secrets[0] },
         Event::Proven {
             task: TaskId(receipt.task),
             processor,
@@ -209,7 +230,7 @@ pub(crate) fn host_messages() -> Vec<Vec<u8>> {
             block_hash: B256::repeat_byte(2),
             processor: address("processor"),
         },
-        HostMessage::Secret { bytes: b"signed and sealed".to_vec() },
+        HostMessage::Secrets { secrets: vec![b"signed and sealed".to_vec(); 2] },
         HostMessage::Chunk { bytes: vec![0; 300] },
         HostMessage::Done,
         HostMessage::Failed { reason: "not found".into() },

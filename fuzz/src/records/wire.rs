@@ -6,7 +6,7 @@ use pox_core::channel::{EnclaveMessage, HostMessage, receive, send};
 use pox_core::evidence::{Evidence, SimulatedQuote};
 use pox_core::leaves::{Leaves, MAX_OPENING_BYTES, Opening};
 use pox_core::receipt::{Archive, Receipt, RunReport};
-use pox_core::secret::{Secret, SignedSecret, Terms};
+use pox_core::secret::{InputSecret, Secret, SignedSecret, Terms};
 use pox_core::signature::Signature;
 use pox_core::{Call, Event, Offer, Refusal, Request, TaskId, from_canonical, keccak256, to_canonical};
 
@@ -39,6 +39,9 @@ pub(crate) fn secret(input: &[u8]) {
         assert_eq!(*secret.to_bytes(), input);
         secret.terms_root();
         let _ = Terms::from_leaves(&secret.terms);
+    }
+    if let Ok(secret) = InputSecret::parse(input) {
+        assert_eq!(*secret.to_bytes(), input);
     }
 }
 

@@ -10,8 +10,9 @@ use pox_chain::{
 use pox_core::receipt::{Outcome, Receipt};
 use pox_core::secret::SignedSecret;
 use pox_core::{
-    Address, Amount, Archive, Bytes, DatasetCommitment, ImageDigest, Kinds, MetadataRoot, Offer, PolicyHash,
-    ReportHash, Request, Resources, ResultsCommitment, Salt, TermsRoot, U256, UnixTime,
+    Address, Amount, Archive, Bytes, DatasetCommitment, ImageDigest, Kinds, MetadataRoot, Offer, Party,
+    PolicyHash, Processors, ReportHash, Request, Resources, ResultsCommitment, Salt, TermsRoot, U256,
+    UnixTime,
 };
 use serde_json::{Value, json};
 use std::io;
@@ -171,7 +172,7 @@ pub fn resources() -> Resources {
 pub fn request(owner: Address, now: UnixTime, salt: u8) -> Request {
     Request {
         owner,
-        processor: None,
+        processors: Processors::Any,
         price: wei(60_000),
         image: ImageDigest::from([1; 32]),
         inputs: vec![DatasetCommitment::from([2; 32]), DatasetCommitment::from([3; 32])],
@@ -184,6 +185,8 @@ pub fn request(owner: Address, now: UnixTime, salt: u8) -> Request {
         approve_within: 10_000,
         prove_within: 10_000,
         salt: Salt::from([salt; 32]),
+        delegate: None,
+        co_owners: Vec::new(),
     }
 }
 
@@ -244,6 +247,7 @@ impl Lifecycle {
             &self.offer,
             self.enclave.address(),
             Bytes::from_static(EVIDENCE),
+            None,
         );
         send(&self.processor, &matched);
     }
@@ -258,8 +262,8 @@ impl Lifecycle {
     }
 
     pub fn approve_and_prove(&self, contract: &Contract) {
-        let task = self.request.id(contract.domain());
-        send(&self.owner, &contract.approve(task, self.enclave.address(), self.secret(contract)));
+        let (enclave, secret) = (self.enclave.address(), self.secret(contract));
+        send(&self.owner, &contract.approve(&self.request, Party::OWNER, enclave, secret));
         let statement = self.receipt.archived(contract.domain(), self.archive);
         let signature = self.enclave.sign(statement.0);
         send(&self.processor, &contract.prove(&self.receipt, self.archive, &signature));

@@ -1,7 +1,7 @@
 //! One launch, from boot to the signed receipt (spec §9.3).
 //!
 //! The protocol is `pox_core::role::enclave`; here is what it leaves to its caller: keys, quotes, opening, fetching, running. The
-//! host is the enclave's network card and nothing more: what it says is checked against the task id, the owner's signature, or
+//! host is the enclave's network card and nothing more: what it says is checked against the task id, the parties' signatures, or
 //! a digest that one of these binds. After a secret was taken, whatever fails ends in a signed receipt with that outcome.
 
 mod attest;
@@ -67,7 +67,7 @@ pub fn serve<R: Read, W: Write>(
         }
     };
     outside.say(&EnclaveMessage::Ready { enclave: ready.account(), evidence: ready.evidence().to_vec() })?;
-    let released = await_secret(ready, &mut outside)?;
+    let released = await_secrets(ready, &mut outside)?;
     let (unsigned, results_at) = run(released, &request, &identity, &mut outside, workspace)?;
     let signed = sign(attester, unsigned, quote, &mut outside)?;
     if let Some(location) = results_at {
@@ -114,16 +114,16 @@ fn boot(attester: &dyn Attester, message: HostMessage) -> Result<Booted, Runtime
     Ok(Booted { ready: launch.attested(quote.kind, quote.quote.clone()), request, identity, quote })
 }
 
-/// Waits for a secret that the owner signed for this task and this enclave; refuses all others.
-fn await_secret<R: Read, W: Write>(
+/// Waits for secrets that their parties signed for this task and this enclave; refuses all others.
+fn await_secrets<R: Read, W: Write>(
     mut ready: Ready,
     outside: &mut Outside<R, W>,
 ) -> Result<Released, RuntimeError> {
     loop {
-        let HostMessage::Secret { bytes } = outside.hear()? else {
-            return Err(ChannelError::Unexpected("not a secret").into());
+        let HostMessage::Secrets { secrets } = outside.hear()? else {
+            return Err(ChannelError::Unexpected("not secrets").into());
         };
-        match ready.take(&bytes) {
+        match ready.take(&secrets) {
             Ok(released) => return Ok(released),
             Err(refused) => {
                 outside.say(&EnclaveMessage::SecretRefused { reason: refused.reason.to_string() })?;
@@ -133,7 +133,7 @@ fn await_secret<R: Read, W: Write>(
     }
 }
 
-/// Opens the secret and runs the task; returns the receipt to be, and where the results go, if that is known.
+/// Opens the secrets and runs the task; returns the receipt to be, and where the results go, if that is known.
 fn run<R: Read, W: Write>(
     released: Released,
     request: &Request,
@@ -141,8 +141,9 @@ fn run<R: Read, W: Write>(
     outside: &mut Outside<R, W>,
     workspace: &Workspace,
 ) -> Result<(Unsigned, Option<String>), RuntimeError> {
-    let plaintext = open_bytes(std::slice::from_ref(identity), released.sealed(), MAX_SECRET_BYTES).ok();
-    match released.open(plaintext.as_ref().map(|bytes| bytes.as_slice())) {
+    let open = |sealed: &Vec<u8>| open_bytes(std::slice::from_ref(identity), sealed, MAX_SECRET_BYTES).ok();
+    let plaintexts: Vec<_> = released.sealed().iter().map(open).collect();
+    match released.open(&plaintexts) {
         Opened::Refused(refused) => {
             let report = RunReport { reason: refused.fault().to_string(), ..RunReport::default() };
             Ok((refused.ended(&report), None))

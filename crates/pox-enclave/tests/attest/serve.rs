@@ -8,7 +8,7 @@ use pox_core::evidence::{Evidence, EvidenceKind, sha256};
 use pox_core::receipt::{Archive, Outcome, Receipt};
 use pox_core::secret::SignedSecret;
 use pox_core::signature::{Signature, address_of};
-use pox_core::{Address, Amount, B256, Domain, Request, Resources, Salt, UnixTime};
+use pox_core::{Address, Amount, B256, Domain, Processors, Request, Resources, Salt, UnixTime};
 use pox_devtee::tsm::{Tsm as Stand, certificate_table};
 use pox_enclave::runtime::{Attester, Outside, RuntimeError, Simulated, Tsm, Workspace, serve};
 use std::io::BufReader;
@@ -30,7 +30,7 @@ fn domain() -> Domain {
 fn request() -> Request {
     Request {
         owner: address_of(owner().verifying_key()),
-        processor: None,
+        processors: Processors::Any,
         price: Amount::from_wei(1).unwrap(),
         image: [1; 32].into(),
         inputs: vec![],
@@ -43,6 +43,8 @@ fn request() -> Request {
         approve_within: 1,
         prove_within: 1,
         salt: Salt::from([4; 32]),
+        delegate: None,
+        co_owners: vec![],
     }
 }
 
@@ -84,7 +86,7 @@ fn launch(attester: impl Attester + Send + 'static, answer: HostMessage) -> Resu
                 let (domain, task) = (domain(), request().id(&domain()));
                 let secret =
                     SignedSecret::sign(&domain, task, enclave, b"nothing that opens".to_vec(), &owner());
-                send(&mut host, &HostMessage::Secret { bytes: secret.to_bytes() }).unwrap();
+                send(&mut host, &HostMessage::Secrets { secrets: vec![secret.to_bytes()] }).unwrap();
                 key = Some((enclave, evidence));
             }
             EnclaveMessage::Endorse { kind, quotes } => {

@@ -146,7 +146,7 @@ impl<'a> Tended<'a> {
     ) -> Result<Self, BadKept> {
         let owner = match entry {
             Some(entry) => Owner::resume(entry, patience),
-            None => Owner::new(&kept.domain, kept.request()?, patience),
+            None => Owner::new(&kept.domain, kept.request()?, kept.party, patience),
         };
         let follower = Follower::new(owns.contract, Cursor::before(kept.from_block));
         Ok(Self { owns, kept, owner, follower })
@@ -208,12 +208,7 @@ impl<'a> Tended<'a> {
                 let checked = self.check(&seat)?;
                 let owns = self.owns;
                 let secret = release(&self.kept, &checked, owns.identity, owns.account, owns.access)?;
-                self.send(
-                    "approve",
-                    &contract.approve(task, seat.enclave, secret.into()),
-                    Phase::Approved,
-                    desk,
-                )
+                self.release(seat, secret, desk)
             }
             Action::SendReject { reason, .. } => {
                 // A reject takes the task back to Requested, which is before Matched: no phase shows that it happened.
@@ -226,6 +221,29 @@ impl<'a> Tended<'a> {
             Action::FetchResults { results, archive } => self.fetch(results, archive, desk),
             Action::Finish(_) => Ok(()),
         }
+    }
+
+    /// Sends a party's secret, unless the chain has it: alone it approves the task; among several, the contract says whose is
+    /// missing.
+    fn release(&self, seat: Seat, secret: Vec<u8>, desk: &mut dyn Desk) -> Result<(), AgentError> {
+        let (contract, task, party) = (self.owns.contract, self.task(), self.owner.party());
+        let request = self.owner.request();
+        let alone = request.releases().is_empty();
+        let draft = contract.approve(request, party, seat.enclave, secret.into());
+        let mut done = || {
+            let view = contract.task(task)?;
+            Ok(view.is_some_and(|view| {
+                view.phase >= Phase::Approved
+                    || (!alone && view.phase == Phase::Matched && !view.missing.contains(party))
+            }))
+        };
+        let call = if alone { "approve" } else { "release" };
+        if let Effect::Sent(sent) =
+            self.owns.outbox.ensure(&draft, &self.owns.patience, &mut done, &mut |_| Ok(()))?
+        {
+            desk.note(task, sent_note(call, &sent));
+        }
+        Ok(())
     }
 
     fn check(&self, seat: &Seat) -> Result<CheckedMatch, AgentError> {

@@ -4,12 +4,12 @@ use pox_core::evidence::EvidenceKind;
 use pox_core::leaves::{BadLeaves, Leaf, Leaves};
 use pox_core::secret::{BadTerms, Terms};
 use pox_core::{
-    Address, Amount, B256, CodecError, DatasetCommitment, Domain, ImageDigest, Kinds, MetadataRoot, Request,
-    Resources, Salt, TaskId, TermsRoot, UnixTime,
+    Address, Amount, B256, CoOwner, CodecError, DatasetCommitment, Domain, ImageDigest, Kinds, MetadataRoot,
+    Party, Processors, Request, Resources, Salt, TaskId, TermsRoot, UnixTime,
 };
 use pox_verify::Policy;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that the owner decides about a task.
 #[derive(Debug, Clone)]
@@ -36,8 +36,10 @@ pub struct Plan {
     pub resources: Resources,
     /// What it costs.
     pub price: Amount,
-    /// The only processor that may run it.
-    pub processor: Option<Address>,
+    /// Who may run it.
+    pub processors: Processors,
+    /// The accounts of that list, if it is one.
+    pub listed: BTreeSet<Address>,
     /// Deadlines.
     pub deadlines: Deadlines,
     /// Where the sealed results go.
@@ -51,10 +53,19 @@ pub struct Plan {
 pub struct PlannedInput {
     /// Folder name under `/in`.
     pub name: String,
-    /// Where the sealed dataset is.
-    pub location: String,
+    /// Whose it is.
+    pub source: InputSource,
     /// Which dataset it is.
     pub commitment: DatasetCommitment,
+}
+
+/// Who gives an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputSource {
+    /// The owner, from this place.
+    Own(String),
+    /// A co-owner, who alone knows where it is.
+    Theirs(Address),
 }
 
 /// From one step to the next.
@@ -68,12 +79,15 @@ pub struct Deadlines {
     pub prove_within: u32,
 }
 
-/// The owner's file of a task. It holds salts and places, no keys.
+/// A party's file of a task: the owner's, or a co-owner's, who knows neither terms nor places but its own. It holds no keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptTask {
     /// Chain and contract.
     pub domain: Domain,
+    /// Which party's file this is.
+    #[serde(default)]
+    pub party: Party,
     #[serde(with = "hex::serde")]
     request: Vec<u8>,
     #[serde(with = "hex::serde")]
@@ -83,7 +97,7 @@ pub struct KeptTask {
     policy: String,
     /// Where the image is.
     pub image: String,
-    /// Where the inputs are, in the order of the request's.
+    /// Where the party's own inputs are, in the order of the request's.
     pub inputs: Vec<String>,
     /// Where the sealed results go.
     pub results: String,
@@ -111,6 +125,20 @@ pub enum BadKept {
     /// The policy is none.
     #[error("the kept policy is damaged: {0}")]
     Policy(#[from] pox_verify::BadPolicy),
+    /// The account is no party of the request.
+    #[error("the request names {0} neither as its owner nor as a co-owner")]
+    NoParty(Address),
+    /// The places given are not one for each of the party's inputs.
+    #[error("the request has {needed} inputs of this account, and {given} places are given")]
+    Places {
+        /// How many inputs the request has of the account.
+        needed: usize,
+        /// How many places were given.
+        given: usize,
+    },
+    /// The policy is not the one that the request commits to.
+    #[error("the policy is not the one that the request commits to")]
+    OtherPolicy,
     /// The plan asks for a kind that its policy does not accept.
     #[error("the task asks for {0}, which its policy does not accept")]
     Kinds(EvidenceKind),
@@ -146,7 +174,7 @@ pub fn prepare(
     let metadata = Leaves::new(plan.metadata.iter().map(leaf).collect())?;
     let request = Request {
         owner,
-        processor: plan.processor,
+        processors: plan.processors,
         price: plan.price,
         image: plan.image_digest,
         inputs: plan.inputs.iter().map(|input| input.commitment).collect(),
@@ -159,22 +187,77 @@ pub fn prepare(
         approve_within: plan.deadlines.approve_within,
         prove_within: plan.deadlines.prove_within,
         salt: Salt(salt()),
+        delegate: None,
+        co_owners: co_owners(&plan.inputs),
     };
     // A request that the contract would refuse is refused here.
     let request = Request::parse(&request.to_bytes())?;
+    let own = |input: &PlannedInput| match &input.source {
+        InputSource::Own(place) => Some(place.clone()),
+        InputSource::Theirs(_) => None,
+    };
     let kept = KeptTask {
         domain: *domain,
+        party: Party::OWNER,
         request: request.to_bytes(),
         terms: terms.to_bytes(),
         metadata: metadata.to_bytes(),
         policy: String::from_utf8_lossy(&plan.policy.canonical_bytes()).into_owned(),
         image: plan.image.clone(),
-        inputs: plan.inputs.iter().map(|input| input.location.clone()).collect(),
+        inputs: plan.inputs.iter().filter_map(own).collect(),
         results: plan.results.clone(),
         recipients: plan.recipients.clone(),
         from_block,
     };
     Ok((request, kept))
+}
+
+/// The inputs of others, by their accounts in ascending order.
+fn co_owners(inputs: &[PlannedInput]) -> Vec<CoOwner> {
+    let mut others = BTreeMap::<Address, u32>::new();
+    for (place, input) in (0u32..).zip(inputs) {
+        if let InputSource::Theirs(account) = input.source {
+            *others.entry(account).or_default() |= 1u32.checked_shl(place).unwrap_or(0);
+        }
+    }
+    others.into_iter().map(|(account, inputs)| CoOwner { account, inputs }).collect()
+}
+
+/// What a co-owner keeps of a task that somebody asked for: where its inputs are, in the order of the request's, and the policy,
+/// whose hash the request commits to.
+///
+/// # Errors
+/// The account is no co-owner, or places or policy don't fit.
+pub fn join(
+    request: &Request,
+    account: Address,
+    places: Vec<String>,
+    policy: &Policy,
+    domain: &Domain,
+    from_block: u64,
+) -> Result<KeptTask, BadKept> {
+    let party = request.party_of(account).filter(|party| *party != Party::OWNER);
+    let party = party.ok_or(BadKept::NoParty(account))?;
+    let (needed, given) = (request.inputs_of(party).count(), places.len());
+    if needed != given {
+        return Err(BadKept::Places { needed, given });
+    }
+    if policy.hash() != request.policy {
+        return Err(BadKept::OtherPolicy);
+    }
+    Ok(KeptTask {
+        domain: *domain,
+        party,
+        request: request.to_bytes(),
+        terms: Leaves::default().to_bytes(),
+        metadata: Leaves::default().to_bytes(),
+        policy: String::from_utf8_lossy(&policy.canonical_bytes()).into_owned(),
+        image: String::new(),
+        inputs: places,
+        results: String::new(),
+        recipients: Vec::new(),
+        from_block,
+    })
 }
 
 impl KeptTask {

@@ -7,7 +7,7 @@ mod release;
 mod results;
 
 pub use agent::{AgentError, Desk, Note, Owns, Tended, sent_note};
-pub use kept::{BadKept, Deadlines, KeptTask, Plan, PlannedInput, prepare};
+pub use kept::{BadKept, Deadlines, InputSource, KeptTask, Plan, PlannedInput, join, prepare};
 pub use proof::{Disclosure, ProofError, collect, fetch_archive};
 pub use release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed, release};
 pub use results::{ResultsError, open_results};

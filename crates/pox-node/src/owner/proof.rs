@@ -3,9 +3,9 @@
 use super::kept::{BadKept, KeptTask};
 use pox_chain::{Carried, ChainError, Contract, HistoryStep, TaskHistory};
 use pox_core::leaves::{Leaves, Opening};
-use pox_core::proof::{MatchPart, Proof, ProvePart};
+use pox_core::proof::{MatchPart, MembersPart, Proof, ProvePart};
 use pox_core::receipt::{MAX_ARCHIVE_BYTES, Receipt, archive_hash};
-use pox_core::{Archive, Event, TaskId};
+use pox_core::{Address, Archive, Event, TaskId};
 use pox_store::{Access, Location, LocationError, Name, Range, Store};
 use std::io::Read;
 
@@ -75,7 +75,7 @@ pub fn collect(
     kept: Option<(&KeptTask, &Disclosure)>,
 ) -> Result<Proof, ProofError> {
     let history = contract.history(task)?;
-    let (receipt, archived, signature) = prove_part(&history)?;
+    let (receipt, archived, signature, members) = prove_part(&history)?;
     if archive_hash(&archive) != archived {
         return Err(ProofError::OtherArchive);
     }
@@ -89,8 +89,8 @@ pub fn collect(
         request: history.request.to_bytes(),
         steps: history.steps.iter().map(|step| step.step).collect(),
         matched: match_part(&history)?,
-        secret: secret_hash(&history)?,
-        proven: ProvePart { receipt: receipt.to_bytes(), signature, archive },
+        secrets: secret_hashes(&history)?,
+        proven: ProvePart { receipt: receipt.to_bytes(), signature, archive, members },
         policy,
         chain,
         terms,
@@ -98,33 +98,46 @@ pub fn collect(
     })
 }
 
-fn prove_part(history: &TaskHistory) -> Result<(Receipt, Archive, Vec<u8>), ProofError> {
+type Proven = (Receipt, Archive, Vec<u8>, Option<MembersPart>);
+
+fn prove_part(history: &TaskHistory) -> Result<Proven, ProofError> {
     let not_proven = || ProofError::NotProven(history.task);
     let last = history.steps.last().ok_or_else(not_proven)?;
     let Event::Proven { receipt, archive, .. } = &last.event else { return Err(not_proven()) };
     let receipt = Receipt::try_from((**receipt).clone()).map_err(|_| not_proven())?;
     match &last.carried {
-        Carried::Prove { signature } => Ok((receipt, *archive, signature.to_bytes().to_vec())),
+        Carried::Prove { signature, members } => {
+            let members = members.map(|members| MembersPart { root: members.root, count: members.count });
+            Ok((receipt, *archive, signature.to_bytes().to_vec(), members))
+        }
         _ => Err(ProofError::Hidden("receipt")),
     }
 }
 
 fn match_part(history: &TaskHistory) -> Result<MatchPart, ProofError> {
     let matched = history.steps.iter().rev().find_map(|step| match (&step.event, &step.carried) {
-        (Event::Matched { enclave, .. }, Carried::Match { offer, evidence }) => {
-            Some(MatchPart { offer: offer.to_bytes(), enclave: *enclave, evidence: evidence.to_vec() })
-        }
+        (Event::Matched { enclave, .. }, Carried::Match { offer, evidence, path }) => Some(MatchPart {
+            offer: offer.to_bytes(),
+            enclave: *enclave,
+            evidence: evidence.to_vec(),
+            path: path.clone(),
+        }),
         _ => None,
     });
     matched.ok_or(ProofError::Hidden("match"))
 }
 
-fn secret_hash(history: &TaskHistory) -> Result<pox_core::B256, ProofError> {
-    let secret = history.steps.iter().rev().find_map(|step| match &step.event {
-        Event::Approved { secret, .. } => Some(*secret),
-        _ => None,
-    });
-    secret.ok_or(ProofError::NotProven(history.task))
+/// The hash of each party's secret to the last match, the owner's first.
+fn secret_hashes(history: &TaskHistory) -> Result<Vec<pox_core::B256>, ProofError> {
+    let last_of = |account: Address| {
+        history.steps.iter().rev().find_map(|step| match &step.event {
+            Event::Approved { secret, .. } => Some(*secret),
+            Event::Released { account: of, secret, .. } if *of == account => Some(*secret),
+            _ => None,
+        })
+    };
+    let hashes = history.request.parties().map(|(_, account)| last_of(account));
+    hashes.collect::<Option<_>>().ok_or(ProofError::NotProven(history.task))
 }
 
 /// A few headers on top: they show who built on the block, where headers are sealed.

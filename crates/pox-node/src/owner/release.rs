@@ -7,8 +7,8 @@ use k256::ecdsa::SigningKey;
 use pox_core::endorsement::Endorsement;
 use pox_core::evidence::Evidence;
 use pox_core::history::At;
-use pox_core::secret::{InputAccess, ObjectKey, Secret, SignedSecret};
-use pox_core::{Address, UnixTime};
+use pox_core::secret::{InputAccess, InputSecret, ObjectKey, Secret, SignedSecret};
+use pox_core::{Address, Party, UnixTime};
 use pox_seal::age::{AgeError, seal_bytes};
 use pox_seal::dataset::{OpenError, file_keys};
 use pox_seal::{BadKey, Identity, OsRandom, Recipient};
@@ -131,7 +131,7 @@ pub fn check_match(
     Ok(CheckedMatch { enclave: found.enclave, evidence })
 }
 
-/// Makes the signed and sealed secret for an enclave whose evidence was checked: `approve` carries it.
+/// Makes a party's signed and sealed secret for an enclave whose evidence was checked: `approve` or `release` carries it.
 ///
 /// # Errors
 /// An input's keys can't be had, or sealing fails.
@@ -144,16 +144,22 @@ pub fn release(
 ) -> Result<Vec<u8>, ReleaseError> {
     let task = kept.task()?;
     let inputs = kept.inputs.iter().map(|location| input_access(location, identity, access));
-    let secret = Secret {
-        task,
-        terms: kept.terms()?,
-        image: kept.image.clone(),
-        inputs: inputs.collect::<Result<_, _>>()?,
-        results: kept.results.clone(),
-        recipients: kept.recipients.clone(),
+    let inputs = inputs.collect::<Result<_, _>>()?;
+    let secret = if kept.party == Party::OWNER {
+        Secret {
+            task,
+            terms: kept.terms()?,
+            image: kept.image.clone(),
+            inputs,
+            results: kept.results.clone(),
+            recipients: kept.recipients.clone(),
+        }
+        .to_bytes()
+    } else {
+        InputSecret { task, inputs }.to_bytes()
     };
     let recipient = Recipient::from_hybrid_public_key(&checked.evidence.recipient)?;
-    let sealed = seal_bytes(&[recipient], &secret.to_bytes(), &mut OsRandom)?;
+    let sealed = seal_bytes(&[recipient], &secret, &mut OsRandom)?;
     Ok(SignedSecret::sign(&kept.domain, task, checked.enclave, sealed, account).to_bytes())
 }
 

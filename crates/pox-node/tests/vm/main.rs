@@ -10,11 +10,14 @@ use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::history::At;
 use pox_core::receipt::{Archive, Outcome, Receipt, RunReport, archive_hash, report_hash};
 use pox_core::signature::{Signature, address_of};
-use pox_core::{Address, Amount, B256, Domain, ImageDigest, Request, Resources, TaskId, UnixTime};
+use pox_core::{
+    Address, Amount, B256, Domain, ImageDigest, Processors, Request, Resources, TaskId, UnixTime,
+};
 use pox_guest::image::{GuestImage, Inputs};
 use pox_node::host::{Enclave, Report, Storage};
 use pox_node::owner::{
-    Deadlines, FoundMatch, KeptTask, Plan, PlannedInput, check_match, open_results, prepare, release,
+    Deadlines, FoundMatch, InputSource, KeptTask, Plan, PlannedInput, check_match, open_results, prepare,
+    release,
 };
 use pox_node::{Guest, NoEndorsements, Runtime};
 use pox_seal::dataset::{self, DirectorySink};
@@ -59,7 +62,8 @@ fn a_task_in_a_guest_ends_in_a_receipt_that_is_vouched_for() {
     let checked = check_match(&world.kept, &found, &[], now, &Anchors::default()).unwrap();
     assert_eq!(checked.evidence.kind, EvidenceKind::VmSim);
     assert_eq!(checked.evidence.measurement, image.digests().vm_sim());
-    enclave.deliver(release(&world.kept, &checked, &world.identity, &owner_key(), &world.access).unwrap());
+    let secret = release(&world.kept, &checked, &world.identity, &owner_key(), &world.access).unwrap();
+    enclave.deliver(vec![secret]);
     let (receipt, signature, archive) = loop {
         match next(&reports) {
             Report::Progress(_) => {}
@@ -98,7 +102,7 @@ fn a_guest_that_is_not_booted_for_a_task_says_so_and_is_gone() {
     let image = built_twice();
     let world = World::new(&image);
     let (sender, reports) = channel();
-    let boot = HostMessage::Secret { bytes: vec![1] };
+    let boot = HostMessage::Secrets { secrets: vec![vec![1]] };
     let runtime = Runtime::Vm(world.guest.clone());
     let none = Arc::new(NoEndorsements);
     let enclave =
@@ -140,7 +144,7 @@ impl World {
         }
         let input = PlannedInput {
             name: "numbers".into(),
-            location: at("sealed").display().to_string(),
+            source: InputSource::Own(at("sealed").display().to_string()),
             commitment: (*sealed.commitment.as_bytes()).into(),
         };
         let digest = ImageDigest::from(<[u8; 32]>::try_from(hex::decode(digest.hex()).unwrap()).unwrap());
@@ -213,7 +217,8 @@ fn plan(
         kinds,
         resources: RESOURCES,
         price: Amount::from_wei(1).unwrap(),
-        processor: Some(PROCESSOR),
+        processors: Processors::Only(PROCESSOR),
+        listed: Default::default(),
         deadlines: Deadlines { match_by: UnixTime(2000), approve_within: 600, prove_within: 600 },
         results,
         recipients: vec![recipient],

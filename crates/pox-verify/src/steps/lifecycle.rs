@@ -13,23 +13,33 @@ const MATCH: u8 = 2;
 const REJECT: u8 = 3;
 const APPROVE: u8 = 4;
 const PROVE: u8 = 5;
+const RELEASE: u8 = 8;
+const PROVE_MANY: u8 = 9;
 
 /// The steps that led to the receipt.
 pub(crate) struct Steps {
     pub(crate) requested: At,
     pub(crate) matched: Step,
-    pub(crate) approved: Step,
+    /// The owner's approval, or one release by each party; the last one approved the task.
+    pub(crate) released: Vec<Step>,
     pub(crate) proven: Step,
 }
 
 /// What has happened so far, and so what may follow.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Phase {
     None,
     Requested(At),
-    Matched(At, Step),
-    Approved(At, Step, Step),
-    Proven(At, Step, Step, Step),
+    Matched(At, Step, Vec<Step>),
+    Approved(At, Step, Vec<Step>, At),
+    Proven(At, Step, Vec<Step>, Step),
+}
+
+impl Steps {
+    /// When the last party released its secret: the task can't have begun before.
+    pub(crate) fn approved_at(&self) -> At {
+        self.released.last().map_or(self.matched.at, |step| step.at)
+    }
 }
 
 /// Walks the whole history; a task with any other end than a receipt has no proof.
@@ -47,8 +57,8 @@ pub(crate) fn check(
         before = Some(step.at);
     }
     match phase {
-        Phase::Proven(requested, matched, approved, proven) => {
-            Ok(Verified::by_check(Steps { requested, matched, approved, proven }))
+        Phase::Proven(requested, matched, released, proven) => {
+            Ok(Verified::by_check(Steps { requested, matched, released, proven }))
         }
         _ => Err(LifecycleBreach::Unfinished),
     }
@@ -68,40 +78,53 @@ fn advance(phase: Phase, position: usize, step: &Step, request: &Request) -> Res
     let in_time = |deadline: u64| {
         if time <= deadline { Ok(()) } else { Err(LifecycleBreach::Late { position, time, deadline }) }
     };
-    let after = |step: &Step, seconds: u32| step.at.time.0.saturating_add(u64::from(seconds));
+    let after = |at: At, seconds: u32| at.time.0.saturating_add(u64::from(seconds));
+    let parties = request.parties().count();
+    let alone = request.releases().is_empty();
     let match_by = request.match_by.0;
     match (phase, step.code) {
         (Phase::None, REQUEST) => {
             in_time(match_by)?;
-            if match_by > after(step, MAX_DEADLINE_SECONDS) {
+            if match_by > after(step.at, MAX_DEADLINE_SECONDS) {
                 return Err(LifecycleBreach::DeadlineTooFar);
             }
             Ok(Phase::Requested(step.at))
         }
         (Phase::Requested(requested), MATCH) => {
             in_time(match_by)?;
-            Ok(Phase::Matched(requested, *step))
+            Ok(Phase::Matched(requested, *step, Vec::new()))
         }
-        (Phase::Matched(requested, matched), REJECT) => {
-            in_time(after(&matched, request.approve_within))?;
-            if !is_reason(step.payload) {
+        (Phase::Matched(requested, matched, _), REJECT) => {
+            in_time(after(matched.at, request.approve_within))?;
+            if !is_refusal(step.payload, request) {
                 return Err(LifecycleBreach::Reason { position });
             }
             Ok(Phase::Requested(requested))
         }
-        (Phase::Matched(requested, matched), APPROVE) => {
-            in_time(after(&matched, request.approve_within))?;
-            Ok(Phase::Approved(requested, matched, *step))
+        (Phase::Matched(requested, matched, _), APPROVE) if alone => {
+            in_time(after(matched.at, request.approve_within))?;
+            Ok(Phase::Approved(requested, matched, vec![*step], step.at))
         }
-        (Phase::Approved(requested, matched, approved), PROVE) => {
-            in_time(after(&approved, request.prove_within))?;
-            Ok(Phase::Proven(requested, matched, approved, *step))
+        (Phase::Matched(requested, matched, mut released), RELEASE) if !alone => {
+            in_time(after(matched.at, request.approve_within))?;
+            released.push(*step);
+            Ok(if released.len() == parties {
+                Phase::Approved(requested, matched, released, step.at)
+            } else {
+                Phase::Matched(requested, matched, released)
+            })
+        }
+        (Phase::Approved(requested, matched, released, approved), PROVE | PROVE_MANY) => {
+            in_time(after(approved, request.prove_within))?;
+            Ok(Phase::Proven(requested, matched, released, *step))
         }
         (_, code) => Err(LifecycleBreach::Order { position, code }),
     }
 }
 
-/// The contract takes a reason as one byte, so its word has no others.
-fn is_reason(payload: B256) -> bool {
-    payload[..31].iter().all(|byte| *byte == 0)
+/// The word of a refusal is the account of a party, and a byte with the reason.
+fn is_refusal(payload: B256, request: &Request) -> bool {
+    let account = &payload[11..31];
+    payload[..11].iter().all(|byte| *byte == 0)
+        && request.parties().any(|(_, party)| party.as_slice() == account)
 }

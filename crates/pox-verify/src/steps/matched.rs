@@ -5,6 +5,7 @@ use super::parse::Records;
 use crate::rejection::MatchMismatch;
 use crate::verified::Verified;
 use alloy_primitives::{Address, keccak256};
+use pox_core::Processors;
 use pox_core::history::Payload;
 
 /// Whom the match named.
@@ -30,8 +31,14 @@ pub(crate) fn check(
     if payload.word() != steps.matched.payload {
         return Err(MatchMismatch::Payload);
     }
-    if let Some(named) = request.processor.filter(|named| *named != processor) {
-        return Err(MatchMismatch::Processor { named, actual: processor });
+    let path = match request.processors {
+        Processors::Listed(_) => Some(&*matched.path),
+        Processors::Any | Processors::Only(_) if matched.path.is_empty() => None,
+        // What belongs to nothing has no place in a proof.
+        Processors::Any | Processors::Only(_) => return Err(MatchMismatch::Path),
+    };
+    if !request.processors.allow(processor, path) {
+        return Err(MatchMismatch::Processor { actual: processor });
     }
     let (until, time) = (offer.valid_until.0, steps.matched.at.time.0);
     if time > until {

@@ -54,7 +54,7 @@ pub(crate) fn check(
         anchors,
     };
     let key_context = between(steps.requested.time, steps.matched.at.time);
-    let result_context = between(steps.approved.at.time, ran);
+    let result_context = between(steps.approved_at().time, ran);
     let quotes = match (one(key, Purpose::Key, &key_context)?, one(result, Purpose::Result, &result_context)?)
     {
         (Ok(key), Ok(result)) => pair(key.into_inner(), result.into_inner())?,

@@ -5,7 +5,9 @@ use super::lifecycle::Steps;
 use super::parse::Records;
 use crate::rejection::{ReceiptMismatch, ReceiptSignature, Rejection};
 use crate::verified::Verified;
-use pox_core::receipt::archive_hash;
+use pox_core::history::Payload;
+use pox_core::proof::MembersPart;
+use pox_core::receipt::{archive_hash, archived_batch};
 use pox_core::signature::Signature;
 use pox_core::{ReceiptId, TaskId};
 
@@ -28,7 +30,17 @@ pub(crate) fn check(
     if receipt.enclave != approved.enclave {
         return Err(ReceiptMismatch::Enclave { stated: receipt.enclave, matched: approved.enclave }.into());
     }
-    let digest = receipt.archived(&records.domain, archive_hash(&proven.archive)).0;
+    let (domain, archive) = (&records.domain, archive_hash(&proven.archive));
+    let payload = match proven.members {
+        None => Payload::Prove(receipt.archived(domain, archive)),
+        Some(MembersPart { root, count }) => {
+            Payload::ProveMany(archived_batch(domain, receipt.id(domain), archive, root, count))
+        }
+    };
+    let digest = payload.word();
+    if payload.code() != steps.proven.code {
+        return Err(ReceiptMismatch::Payload.into());
+    }
     if digest != steps.proven.payload {
         return Err(ReceiptMismatch::Payload.into());
     }

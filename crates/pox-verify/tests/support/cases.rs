@@ -8,8 +8,7 @@ use pox_core::history::{Payload, Step};
 use pox_core::leaves::Leaf;
 use pox_core::proof::Proof;
 use pox_core::receipt::{Endorsement, RunReport};
-use pox_core::{Amount, Kinds, UnixTime, to_canonical};
-use pox_core::{MetadataRoot, TaskId};
+use pox_core::{Amount, Kinds, MetadataRoot, Processors, TaskId, UnixTime, to_canonical};
 use pox_verify::anchors::{Authorities, ChainStanding, TrustedBlock};
 use pox_verify::{Anchors, Fresh, Measurement};
 
@@ -28,11 +27,11 @@ pub struct Case {
     pub anchors: fn(&mut Anchors),
 }
 
-const fn graded(name: &'static str, grade: &'static str, draft: fn(&mut Draft)) -> Case {
+pub const fn graded(name: &'static str, grade: &'static str, draft: fn(&mut Draft)) -> Case {
     Case { name, expected: Expected::Grade(grade), draft, anchors: |_| {} }
 }
 
-const fn rejected(name: &'static str, code: &'static str, draft: fn(&mut Draft)) -> Case {
+pub const fn rejected(name: &'static str, code: &'static str, draft: fn(&mut Draft)) -> Case {
     Case { name, expected: Expected::Rejection(code), draft, anchors: |_| {} }
 }
 
@@ -58,6 +57,7 @@ impl Case {
 pub fn all() -> Vec<Case> {
     let groups = [
         accepted(),
+        super::parties::parties(),
         malformed(),
         request(),
         lifecycle(),
@@ -100,7 +100,7 @@ fn accepted() -> Vec<Case> {
         graded("valid-after-a-rejected-match", "simulated", |d| {
             d.steps = |steps| {
                 steps.insert(1, Step { at: at(10), ..steps[1] });
-                steps.insert(2, Payload::Reject(3).step(at(11)));
+                steps.insert(2, Payload::Reject { account: address("owner"), reason: 3 }.step(at(11)));
             };
         }),
         graded("valid-failed-task", "simulated", |d| {
@@ -259,7 +259,9 @@ fn lifecycle() -> Vec<Case> {
         }),
         case("rejected-late", |d| {
             d.request = |r| r.approve_within = 4;
-            d.steps = |steps| steps.insert(2, Payload::Reject(1).step(at(12)));
+            d.steps = |steps| {
+                steps.insert(2, Payload::Reject { account: address("owner"), reason: 1 }.step(at(12)))
+            };
         }),
         case("approved-without-a-match", |d| {
             d.steps = |steps| {
@@ -309,7 +311,7 @@ fn matched() -> Vec<Case> {
             };
         }),
         case("request-names-another-processor", |d| {
-            d.request = |r| r.processor = Some(address("another processor"));
+            d.request = |r| r.processors = Processors::Only(address("another processor"));
         }),
         case("offer-has-ended", |d| d.offer = |o| o.valid_until = UnixTime(at(11).time.0 - 1)),
         case("offer-without-the-kinds", |d| {
@@ -318,7 +320,7 @@ fn matched() -> Vec<Case> {
         }),
         case("offer-with-less-memory", |d| d.offer = |o| o.resources.memory_mib -= 1),
         case("offer-for-more-money", |d| d.offer = |o| o.price_per_second = Amount::from_wei(1667).unwrap()),
-        rejected("another-secret", "approve-mismatch", |d| d.finish = |p| p.secret = B256::ZERO),
+        rejected("another-secret", "approve-mismatch", |d| d.finish = |p| p.secrets[0] = B256::ZERO),
     ]
 }
 

@@ -7,6 +7,7 @@
 
 pub mod cases;
 pub mod chain;
+pub mod parties;
 
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;
@@ -15,14 +16,14 @@ use k256::ecdsa::SigningKey;
 use pox_core::evidence::{Claims, Evidence, EvidenceKind, Purpose, RECIPIENT_BYTES, SimulatedQuote, sha256};
 use pox_core::history::{At, Payload, Step};
 use pox_core::leaves::{Leaf, Leaves};
-use pox_core::proof::{ChainProof, MatchPart, Proof, ProvePart};
-use pox_core::receipt::{Archive, Outcome, Receipt, RunReport, archive_hash};
+use pox_core::proof::{ChainProof, MatchPart, MembersPart, Proof, ProvePart};
+use pox_core::receipt::{Archive, Outcome, Receipt, RunReport, archive_hash, archived_batch};
 use pox_core::record::Resources;
 use pox_core::secret::Terms;
 use pox_core::signature::{Signature, address_of};
 use pox_core::{
-    Amount, Domain, History, Kinds, MetadataRoot, Offer, ReceiptId, Request, ResultsCommitment, TaskId,
-    TermsRoot, UnixTime,
+    Amount, Domain, History, Kinds, MetadataRoot, Offer, Processors, ReceiptId, Request, ResultsCommitment,
+    TaskId, TermsRoot, UnixTime,
 };
 use pox_devtee::Seed;
 use pox_devtee::dcap::{Quoting, Td, TdForm, Vendor};
@@ -112,6 +113,10 @@ pub struct Draft {
     pub state: fn(&mut State),
     pub headers: fn(&mut Vec<HeaderDraft>),
     pub later: u64,
+    /// Makes the receipt one that closes a batch.
+    pub members: Option<MembersPart>,
+    /// The processor's path in the request's list.
+    pub path: Vec<B256>,
     /// Changes the proof when all is made.
     pub finish: fn(&mut Proof),
 }
@@ -151,6 +156,8 @@ impl Default for Draft {
             state: |_| {},
             headers: |_| {},
             later: AUTHORITIES as u64 - 1,
+            members: None,
+            path: Vec::new(),
             finish: |_| {},
         }
     }
@@ -167,31 +174,54 @@ impl Draft {
         let mut offer = offer();
         (self.offer)(&mut offer);
         let evidence = self.key_evidence(task, offer.processor, enclave).to_bytes();
-        let secret = keccak256("a signed and sealed secret");
+        let secrets: Vec<B256> =
+            request.parties().map(|(party, _)| keccak256([party.0, b's', b'e', b'c'])).collect();
         let (receipt, archive) = self.receipt_and_archive(task, offer.processor, enclave, &evidence);
-        let digest = receipt.archived(&self.domain, archive_hash(&archive));
+        let (domain, hash) = (&self.domain, archive_hash(&archive));
+        let proven = match self.members {
+            None => Payload::Prove(receipt.archived(domain, hash)),
+            Some(MembersPart { root, count }) => {
+                Payload::ProveMany(archived_batch(domain, receipt.id(domain), hash, root, count))
+            }
+        };
         let matched = Payload::Match {
             offer: offer.id(&self.domain),
             processor: offer.processor,
             enclave,
             evidence: keccak256(&evidence),
         };
-        let mut steps = vec![
-            Payload::Request(task).step(at(10)),
-            matched.step(at(11)),
-            Payload::Approve { enclave, secret }.step(at(12)),
-            Payload::Prove(digest).step(at(13)),
-        ];
+        let mut steps = vec![Payload::Request(task).step(at(10)), matched.step(at(11))];
+        // Co-owners first: the order is theirs to choose.
+        let mut released: Vec<_> = request.parties().zip(secrets.iter().copied()).collect();
+        released.reverse();
+        steps.extend(released.into_iter().map(|((_, account), secret)| {
+            let payload = match request.releases().is_empty() {
+                true => Payload::Approve { enclave, secret },
+                false => Payload::Release { account, enclave, secret },
+            };
+            payload.step(at(12))
+        }));
+        steps.push(proven.step(at(13)));
         (self.steps)(&mut steps);
-        let signature = Signature::sign(&self.receipt_signer, digest.0).to_bytes().to_vec();
+        let signature = Signature::sign(&self.receipt_signer, proven.word()).to_bytes().to_vec();
         let chain = self.chain(task, History::over(&steps));
         let mut proof = Proof {
             domain: self.domain,
             request: request.to_abi().abi_encode(),
             steps,
-            matched: MatchPart { offer: offer.to_abi().abi_encode(), enclave, evidence },
-            secret,
-            proven: ProvePart { receipt: receipt.to_abi().abi_encode(), signature, archive },
+            matched: MatchPart {
+                offer: offer.to_abi().abi_encode(),
+                enclave,
+                evidence,
+                path: self.path.clone(),
+            },
+            secrets,
+            proven: ProvePart {
+                receipt: receipt.to_abi().abi_encode(),
+                signature,
+                archive,
+                members: self.members,
+            },
             policy: self.policy.clone(),
             chain,
             terms: Some(terms.open(|name| name != "env" && name != "accept-missing")),
@@ -216,7 +246,7 @@ impl Draft {
     fn make_request(&self, terms: &Leaves, metadata: &Leaves) -> Request {
         let mut request = Request {
             owner: address("owner"),
-            processor: None,
+            processors: Processors::Any,
             price: Amount::from_wei(1_000_000).unwrap(),
             image: keccak256("image").0.into(),
             inputs: vec![keccak256("input").0.into()],
@@ -229,6 +259,8 @@ impl Draft {
             approve_within: 600,
             prove_within: 3600,
             salt: keccak256("request salt").0.into(),
+            delegate: None,
+            co_owners: Vec::new(),
         };
         (self.request)(&mut request);
         request

@@ -99,14 +99,18 @@ pub(crate) enum Command {
     Request(Request),
     /// List the offers that stand
     Offers(Offers),
+    /// Show what a task asks for, and say where this account's part of its data is
+    Review(Review),
     /// Check a matched task's evidence, and release the secret to its enclave
     Approve(Approve),
     /// Refuse a matched task's evidence: the task is open again
     Reject(Reject),
     /// Take back a request that is not matched
-    Cancel(TaskArg),
+    Cancel(Cancel),
     /// End a task whose deadline has passed
     Expire(TaskArg),
+    /// Send a call that somebody else signed; for a request, pay its price
+    Relay(Relay),
     /// Show where a task stands
     Status(Status),
     /// Write a proven task's proof file

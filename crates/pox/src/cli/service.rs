@@ -48,6 +48,10 @@ pub(crate) struct Node {
     /// Host on a private network that tasks may read from and store into, as `host:port`; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) allow_host: Vec<String>,
+    /// File with a list of processors, one account per line, that this one is on: requests for that list are served too; may be
+    /// repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) list: Vec<PathBuf>,
     /// Processor cores that one task can have
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub(crate) cpus: f64,

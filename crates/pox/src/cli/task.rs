@@ -18,10 +18,49 @@ pub(crate) struct Run {
     pub(crate) confirmations: Option<u64>,
 }
 
+/// Signing a call for others to send.
+#[derive(Debug, Args)]
+pub(crate) struct SignOnly {
+    /// Sign, and send nothing: `pox relay` sends it, from any account
+    #[arg(long, requires = "out")]
+    pub(crate) sign_only: bool,
+    /// File for the signed call
+    #[arg(long, value_name = "FILE", requires = "sign_only")]
+    pub(crate) out: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// Task file, YAML
     pub(crate) task: PathBuf,
+    #[command(flatten)]
+    pub(crate) sign: SignOnly,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Relay {
+    /// File with a signed call
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Review {
+    /// Task id
+    pub(crate) task: String,
+    /// Where this account's sealed data is, one for each of its inputs: from then on it can approve; may be repeated
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) data: Vec<String>,
+    /// The owner's evidence policy, where it is not a usual one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// Task id
+    pub(crate) task: String,
+    #[command(flatten)]
+    pub(crate) sign: SignOnly,
 }
 
 #[derive(Debug, Args)]
@@ -44,6 +83,8 @@ pub(crate) struct Approve {
     /// Wait for the match, at most so long
     #[arg(long, value_name = "TIME")]
     pub(crate) wait: Option<String>,
+    #[command(flatten)]
+    pub(crate) sign: SignOnly,
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +94,8 @@ pub(crate) struct Reject {
     /// Reason code of spec §9.4
     #[arg(long, value_name = "CODE", default_value_t = 5)]
     pub(crate) reason: u8,
+    #[command(flatten)]
+    pub(crate) sign: SignOnly,
 }
 
 #[derive(Debug, Args)]

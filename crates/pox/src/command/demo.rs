@@ -252,6 +252,7 @@ impl Stage {
 fn node_args(folder: &Path) -> Node {
     Node {
         allow_dir: vec![folder.to_owned()],
+        list: Vec::new(),
         allow_host: Vec::new(),
         cpus: 1.0,
         memory: "512MiB".into(),

@@ -14,6 +14,8 @@ mod node;
 mod open;
 mod policy;
 mod reference;
+mod relay;
+mod review;
 mod run;
 mod seal;
 mod task;

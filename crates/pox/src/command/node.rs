@@ -13,7 +13,8 @@ use pox_core::channel::Stage;
 use pox_core::evidence::EvidenceKind;
 use pox_core::receipt::Outcome;
 use pox_core::role::processor::{Ending, Policy};
-use pox_core::{Address, Amount, Kinds, Offer, Resources, Salt, TaskId, UnixTime};
+use pox_core::tree::{list_path, list_root};
+use pox_core::{Address, Amount, B256, Kinds, ListRoot, Offer, Resources, Salt, TaskId, UnixTime};
 use pox_guest::image::GuestImage;
 use pox_node::endorsements::Sources;
 use pox_node::host::Storage;
@@ -21,7 +22,8 @@ use pox_node::service::{Equipment, Note, Service};
 use pox_node::{Guest, Journal, Program, Runtime};
 use pox_store::Access;
 use std::cell::Cell;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -83,7 +85,8 @@ fn start(
     let endorser = Arc::new(Sources::default());
     let patience = Patience::default();
     let equipment = Equipment { contract, outbox, runtime, storage, endorser, journal, patience };
-    Ok(Service::start(equipment, policy(account, args.tasks, kind), offer, watch)?)
+    let policy = policy(account, args.tasks, kind, lists(&args.list, account)?);
+    Ok(Service::start(equipment, policy, offer, watch)?)
 }
 
 /// The runtime in the home that was asked for.
@@ -137,8 +140,35 @@ fn access(args: &Node) -> Result<Access, Failure> {
     Ok(access)
 }
 
-fn policy(account: Address, slots: usize, kind: EvidenceKind) -> Policy {
+/// The lists of these files that the account is on, with its path in each.
+fn lists(files: &[PathBuf], account: Address) -> Result<BTreeMap<ListRoot, Vec<B256>>, Failure> {
+    let mut lists = BTreeMap::new();
+    for path in files {
+        let text = crate::locate::read_bounded(path, MAX_LIST_BYTES)?;
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let accounts = lines.map(crate::context::address).collect::<Result<BTreeSet<_>, _>>();
+        let accounts = accounts.map_err(|failure| failure.about(path.display()))?;
+        let entry = list_root(&accounts).zip(list_path(&accounts, account));
+        let (root, path) = entry
+            .ok_or_else(|| Failure::usage(format!("{} does not name {account}", path.display())))
+            .hint("a list has one account per line; this processor's is shown by `pox key show`")?;
+        lists.insert(root, path);
+    }
+    Ok(lists)
+}
+
+/// Tens of thousands of accounts.
+const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
+
+fn policy(
+    account: Address,
+    slots: usize,
+    kind: EvidenceKind,
+    lists: BTreeMap<ListRoot, Vec<B256>>,
+) -> Policy {
     Policy {
+        lists,
         account,
         slots,
         confirmations: 1,

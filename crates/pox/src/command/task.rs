@@ -1,17 +1,18 @@
 //! The commands of a task's life, each on its own.
 
-use super::{agent, demo, node};
-use crate::cli::{Approve, Command, Offers, Proof, Reject, Request, Status, TaskArg};
+use super::{agent, demo, node, relay, review};
+use crate::cli::{Approve, Cancel, Command, Offers, Proof, Reject, Request, Status, TaskArg};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::home::Overwrite;
 use crate::owner::{self, Owner, task_id};
 use crate::quantity::Seconds;
 use crate::task_file::TaskFile;
-use pox_chain::{Carried, Draft, Effect, Patience, Sent, TaskHistory};
+use pox_chain::{Carried, Draft, Effect, Patience, Sent, TaskHistory, TaskView};
+use pox_core::consent::{cancellation, refusal};
 use pox_core::history::At;
 use pox_core::refusal::Phase;
-use pox_core::{Address, Event, TaskId, UnixTime};
+use pox_core::{Address, Call, Event, Party, TaskId, UnixTime};
 use pox_node::endorsements::Sources;
 use pox_node::owner::{
     CheckedMatch, Disclosure, FoundMatch, KeptTask, check_match, endorsed, prepare, release,
@@ -28,8 +29,10 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Offers(args) => offers(context, &args)?,
         Command::Approve(args) => approve(context, &args)?,
         Command::Reject(args) => reject(context, &args)?,
-        Command::Cancel(args) => end(context, &args, "cancel", Phase::Cancelled)?,
-        Command::Expire(args) => end(context, &args, "expire", Phase::Expired)?,
+        Command::Cancel(args) => cancel(context, &args)?,
+        Command::Expire(args) => expire(context, &args)?,
+        Command::Relay(args) => relay::run(context, &args)?,
+        Command::Review(args) => review::run(context, &args)?,
         Command::Status(args) => status(context, &args)?,
         Command::Proof(args) => proof(context, &args)?,
         Command::Withdraw => withdraw(context)?,
@@ -44,7 +47,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
 
 /// A transaction, for machines and people.
 #[derive(Debug, Serialize)]
-struct Transaction {
+pub(super) struct Transaction {
     task: TaskId,
     call: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +59,7 @@ struct Transaction {
 }
 
 impl Transaction {
-    fn of(task: TaskId, call: &'static str, effect: &Effect) -> Self {
+    pub(super) fn of(task: TaskId, call: &'static str, effect: &Effect) -> Self {
         let sent: Option<&Sent> = match effect {
             Effect::Sent(sent) => Some(sent),
             Effect::AlreadyThere => None,
@@ -70,7 +73,7 @@ impl Transaction {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match (self.transaction, self.block, self.gas) {
             (Some(hash), Some(block), Some(gas)) => {
                 format!("task {}\n{} {hash} in block {block}, {gas} gas", self.task, self.call)
@@ -106,23 +109,28 @@ pub(crate) fn prepare_task(context: &Context, path: &Path) -> Result<(TaskId, Ke
 
 fn request(context: &Context, args: &Request) -> Result<(), Failure> {
     let (task, kept) = prepare_task(context, &args.task)?;
+    if let Some(path) = &args.sign.out {
+        let signature = relay::sign(context, task.0)?;
+        let call = Call::RequestFor { record: kept.request()?.to_abi(), signature };
+        return relay::write(context, path, task, &call);
+    }
     let owner = Owner::open(context, &[])?;
     let draft = owner.contract().request(&kept.request()?);
-    let sent = send(&owner, &draft, task, |phase| phase >= Phase::Requested)?;
+    let sent = send(&owner, &draft, task, |view| view.phase >= Phase::Requested)?;
     let result = Transaction::of(task, "request", &sent);
     context.output.result(&result, || result.text())?;
     context.output.say(format!("next: `pox approve {task} --wait 10m` once a processor has matched it"));
     Ok(())
 }
 
-fn send(
+pub(super) fn send(
     owner: &Owner,
     draft: &Draft,
     task: TaskId,
-    is_done: impl Fn(Phase) -> bool,
+    is_done: impl Fn(&TaskView) -> bool,
 ) -> Result<Effect, Failure> {
     let contract = owner.contract();
-    let mut done = || Ok(contract.task(task)?.is_some_and(|view| is_done(view.phase)));
+    let mut done = || Ok(contract.task(task)?.is_some_and(|view| is_done(&view)));
     Ok(owner.outbox().ensure(draft, &Patience::default(), &mut done, &mut |_| Ok(()))?)
 }
 
@@ -173,7 +181,10 @@ struct Match {
 }
 
 fn current_match(history: &TaskHistory) -> Option<Match> {
-    let (first, last) = (history.steps.first()?, history.steps.last()?);
+    let first = history.steps.first()?;
+    // Releases may follow the match; whatever else follows ends it.
+    let mut steps = history.steps.iter().rev();
+    let last = steps.find(|step| !matches!(step.event, Event::Released { .. }))?;
     match (&last.event, &last.carried) {
         (Event::Matched { processor, enclave, .. }, Carried::Match { evidence, .. }) => Some(Match {
             processor: *processor,
@@ -200,10 +211,26 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
     let checked = checked(context, &owner, &kept, &found)?;
     let owns = owner.owns();
     let secret = release(&kept, &checked, owns.identity, owns.account, owns.access)?;
-    let draft = owner.contract().approve(task, found.enclave, secret.into());
-    let sent = send(&owner, &draft, task, |phase| phase >= Phase::Approved)?;
-    let result = Transaction::of(task, "approve", &sent);
+    let (request, party, enclave) = (kept.request()?, kept.party, found.enclave);
+    let alone = request.releases().is_empty();
+    if let Some(path) = &args.sign.out {
+        let secret = secret.into();
+        let call = match alone {
+            true => Call::Approve { task, enclave, secret },
+            false => Call::Release { record: request.to_abi(), party: party.0, enclave, secret },
+        };
+        return relay::write(context, path, task, &call);
+    }
+    let draft = owner.contract().approve(&request, party, enclave, secret.into());
+    let sent = send(&owner, &draft, task, |view| relay::is_released(view, party, alone))?;
+    let result = Transaction::of(task, if alone { "approve" } else { "release" }, &sent);
     context.output.result(&result, || result.text())?;
+    if party != Party::OWNER {
+        context
+            .output
+            .say(format!("next: `pox status {task} --wait 1h`, then `pox verify {task} --archive …`"));
+        return Ok(());
+    }
     context.output.say(format!("next: `pox status {task} --wait 1h`, then `pox open {task} --to results`"));
     Ok(())
 }
@@ -243,22 +270,52 @@ fn checked(
 fn reject(context: &Context, args: &Reject) -> Result<(), Failure> {
     let task = task_id(&args.task)?;
     let owner = Owner::open(context, &[])?;
-    let request = owner.contract().history(task)?.request;
+    let history = owner.contract().history(task)?;
+    let request = history.request;
+    if let Some(path) = &args.sign.out {
+        let own = context.home()?.address()?;
+        let party = request
+            .party_of(own)
+            .ok_or_else(|| Failure::usage(format!("{own} is no party of task {task}")))?;
+        let enclave = history.view.enclave;
+        let enclave = enclave.ok_or_else(|| Failure::usage(format!("task {task} is not matched")))?;
+        let digest = refusal(owner.contract().domain(), task, enclave, args.reason);
+        let (record, party, signature) = (request.to_abi(), party.0, relay::sign(context, digest)?);
+        let call = Call::RejectFor { record, party, enclave, reason: args.reason, signature };
+        return relay::write(context, path, task, &call);
+    }
     let draft = owner.contract().reject(&request, args.reason);
     let sent = owner.outbox().send(&draft, &Patience::default(), &mut |_| Ok(()))?;
     let result = Transaction::of(task, "reject", &Effect::Sent(Box::new(sent)));
     context.output.result(&result, || result.text())
 }
 
-fn end(context: &Context, args: &TaskArg, call: &'static str, to: Phase) -> Result<(), Failure> {
+fn cancel(context: &Context, args: &Cancel) -> Result<(), Failure> {
     let task = task_id(&args.task)?;
     let owner = Owner::open(context, &[])?;
-    let contract = owner.contract();
-    let draft = match to {
-        Phase::Cancelled => contract.cancel(task),
-        _ => contract.expire(&contract.history(task)?.request),
-    };
-    let sent = send(&owner, &draft, task, |phase| phase == to)?;
+    if let Some(path) = &args.sign.out {
+        let signature = relay::sign(context, cancellation(owner.contract().domain(), task))?;
+        return relay::write(context, path, task, &Call::CancelFor { task, signature });
+    }
+    end(context, &owner, task, "cancel", &owner.contract().cancel(task), Phase::Cancelled)
+}
+
+fn expire(context: &Context, args: &TaskArg) -> Result<(), Failure> {
+    let task = task_id(&args.task)?;
+    let owner = Owner::open(context, &[])?;
+    let draft = owner.contract().expire(&owner.contract().history(task)?.request);
+    end(context, &owner, task, "expire", &draft, Phase::Expired)
+}
+
+fn end(
+    context: &Context,
+    owner: &Owner,
+    task: TaskId,
+    call: &'static str,
+    draft: &Draft,
+    to: Phase,
+) -> Result<(), Failure> {
+    let sent = send(owner, draft, task, |view| view.phase == to)?;
     let result = Transaction::of(task, call, &sent);
     context.output.result(&result, || result.text())?;
     context.output.say("next: `pox withdraw` pays your credit out");
@@ -426,7 +483,9 @@ fn step_name(code: u8) -> &'static str {
         4 => "approve",
         5 => "prove",
         6 => "cancel",
-        _ => "expire",
+        7 => "expire",
+        8 => "release",
+        _ => "prove many",
     }
 }
 

@@ -14,7 +14,7 @@ use k256::ecdsa::SigningKey;
 use pox_chain::{ChainError, Contract, Outbox, Patience};
 use pox_core::proof::Proof;
 use pox_core::role::owner::Patience as OwnerPatience;
-use pox_core::{Event, Request, ResultsCommitment, TaskId};
+use pox_core::{Event, Party, Request, ResultsCommitment, TaskId};
 use pox_node::owner::{Disclosure, KeptTask, Owns, collect, fetch_archive};
 use pox_seal::Identity;
 use pox_store::Access;
@@ -135,8 +135,8 @@ pub(crate) fn collect_disclosing(
     let kept = context.home()?.kept(task)?;
     let place = match (archive, &kept) {
         (Some(place), _) => crate::locate::folder(place, Path::new("."))?,
-        (None, Some(kept)) => kept.results.clone(),
-        (None, None) => {
+        (None, Some(kept)) if kept.party == Party::OWNER => kept.results.clone(),
+        (None, _) => {
             return Err(Failure::usage(format!("task {task} was not requested from this home")))
                 .hint("name the place of its archive, beside its sealed results, with --archive");
         }
@@ -146,12 +146,13 @@ pub(crate) fn collect_disclosing(
         Some(kept) => kept.policy()?,
         None => guess_policy(&contract.history(task)?.request)?,
     };
-    let kept = kept.as_ref().map(|kept| (kept, disclosure));
+    // A co-owner has nothing to open but its own data.
+    let kept = kept.as_ref().filter(|kept| kept.party == Party::OWNER).map(|kept| (kept, disclosure));
     Ok(collect(&contract, task, archive, policy.canonical_bytes(), kept)?)
 }
 
 /// The policy that a request without a policy file commits to; another one only its owner can show.
-fn guess_policy(request: &Request) -> Result<Policy, Failure> {
+pub(crate) fn guess_policy(request: &Request) -> Result<Policy, Failure> {
     let usual = [SimulatedEvidence::Refused, SimulatedEvidence::DangerouslyAllowed]
         .into_iter()
         .filter_map(|simulated| Policy::new(request.kinds.iter(), [], simulated).ok())

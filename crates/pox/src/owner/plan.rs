@@ -4,10 +4,11 @@ use super::offers;
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
 use crate::sealed;
-use crate::task_file::TaskFile;
+use crate::task_file::{Input, TaskFile};
 use pox_chain::Contract;
-use pox_core::{Address, Amount, ImageDigest, Offer, Resources, UnixTime};
-use pox_node::owner::{Deadlines, Plan, PlannedInput};
+use pox_core::tree::list_path;
+use pox_core::{Amount, ImageDigest, Offer, Resources, UnixTime};
+use pox_node::owner::{Deadlines, InputSource, Plan, PlannedInput};
 use pox_store::Location;
 use pox_store::image::{Architecture, ImageSource};
 use pox_verify::{Policy, SimulatedEvidence};
@@ -30,7 +31,7 @@ pub(crate) fn plan(context: &Context, contract: &Contract, file: &TaskFile) -> R
         inputs: file
             .inputs
             .iter()
-            .map(|(name, place)| input(context, name, place))
+            .map(|(name, given)| input(context, name, given))
             .collect::<Result<_, _>>()?,
         args: file.args.clone(),
         env: file.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
@@ -40,7 +41,8 @@ pub(crate) fn plan(context: &Context, contract: &Contract, file: &TaskFile) -> R
         kinds,
         resources,
         price: file.price.unwrap_or(Amount::ZERO),
-        processor: file.processor,
+        processors: file.processors(),
+        listed: file.processors.clone(),
         deadlines: Deadlines { match_by, approve_within: file.deadlines.approve.to_u32()?, prove_within },
         results: file.results.clone(),
         recipients,
@@ -58,13 +60,23 @@ fn image_digest(context: &Context, image: &str) -> Result<ImageDigest, Failure> 
     Ok(ImageDigest::from(*opened.manifest_digest().as_bytes()))
 }
 
-fn input(context: &Context, name: &str, place: &str) -> Result<PlannedInput, Failure> {
+fn input(context: &Context, name: &str, given: &Input) -> Result<PlannedInput, Failure> {
+    let (name, place) = (
+        name.to_owned(),
+        match given {
+            Input::Own(place) => place,
+            Input::Theirs(theirs) => {
+                let source = InputSource::Theirs(theirs.owner);
+                return Ok(PlannedInput { name: name.to_owned(), source, commitment: theirs.commitment });
+            }
+        },
+    );
     let location: Location = place.parse().map_err(|error| Failure::usage(error).about(place))?;
     let commitment = sealed::Source::open(context, &location)
         .and_then(|mut source| source.commitment())
         .map_err(|failure| failure.about(format!("input {name}")))
         .hint("seal it first, with `pox seal`")?;
-    Ok(PlannedInput { name: name.to_owned(), location: place.to_owned(), commitment })
+    Ok(PlannedInput { name, source: InputSource::Own(place.clone()), commitment })
 }
 
 /// The file's own policy, or one that accepts the asked kinds with the runtimes that this program knows.
@@ -95,8 +107,8 @@ fn cheapest(contract: &Contract, plan: &Plan, now: UnixTime) -> Result<Amount, F
 pub(crate) fn fits(offer: &Offer, plan: &Plan) -> bool {
     let has: &Resources = &offer.resources;
     let needs = &plan.resources;
-    let named = |processor: Address| processor == offer.processor;
-    plan.processor.is_none_or(named)
+    let path = list_path(&plan.listed, offer.processor);
+    plan.processors.allow(offer.processor, path.as_deref())
         && plan.kinds.iter().any(|kind| offer.kinds.contains(kind))
         && has.cpu_millis >= needs.cpu_millis
         && has.memory_mib >= needs.memory_mib
