@@ -1,6 +1,7 @@
 #!/bin/sh
-# Everything that holds of the contract: the committed bytecode is what the sources compile to, its tests, its gas.
-# Needs node 20 or later, and a network only while the packages of package-lock.json are not installed yet.
+# Everything that holds of the contract: the committed bytecode is what the sources compile to, its tests, its gas, and what static
+# analysis finds. What takes longer: prove.sh, differential.sh.
+# Needs node 20 or later and python3 with venv, and a network only while their packages are not installed yet.
 set -eu
 cd "$(dirname "$0")"
 PATH="$PWD/node_modules/.bin:$PATH"
@@ -16,3 +17,5 @@ forge build
 node compile.mjs --same-as-forge
 forge test
 node gas.mjs --check
+node gas-table.mjs --check
+./analyse.sh

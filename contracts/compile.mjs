@@ -1,20 +1,26 @@
-// Compiles the contract and writes, or with --check compares, abi/ProofOfExecution.json.
+// Compiles the contract and writes, or with --check compares, what stands in abi/: the contract itself, what explorers need to
+// verify its source (the compiler's standard input, and the metadata that it made of it), and where it is deployed.
 //
 // Either way it fails if the two EVM levels give different code, or if the code holds an instruction that the Istanbul
 // level lacks, so the same bytes run on bloxberg and on every later chain. --same-as-forge compares with forge's own build.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { deployment } from './deployment.mjs';
 
 const solc = createRequire(import.meta.url)('solc');
 const here = path.dirname(fileURLToPath(import.meta.url));
 const NAME = 'ProofOfExecution';
 const SOURCE = `src/${NAME}.sol`;
-const ARTIFACT = path.join(here, 'abi', `${NAME}.json`);
+const ABI = path.join(here, 'abi');
+const ARTIFACT = path.join(ABI, `${NAME}.json`);
 // Chosen by gas.mjs: 15,000 gas less for a task than the older pipeline at 200 runs, which can't compile the contract any more.
 const VIA_IR = true;
 const OPTIMIZER = { enabled: true, runs: 1_000_000 };
+// No hash of comments in the code: it is compared byte for byte.
+const METADATA = { appendCBOR: false, bytecodeHash: 'none' };
+const OUTPUT = ['abi', 'metadata', 'evm.bytecode.object', 'evm.deployedBytecode.object', 'evm.deployedBytecode.immutableReferences', 'storageLayout'];
 // EIP-170 and EIP-3860 bound what a chain accepts.
 const MAX_DEPLOYED_BYTES = 24_576;
 
@@ -43,13 +49,21 @@ function main() {
   const size = istanbul.evm.deployedBytecode.object.length / 2;
   if (size > MAX_DEPLOYED_BYTES) fail(`deployed code has ${size} bytes, the limit is ${MAX_DEPLOYED_BYTES}`);
 
-  const text = `${JSON.stringify(artifact(istanbul), null, 2)}\n`;
-  if (check) {
-    const committed = existsSync(ARTIFACT) ? readFileSync(ARTIFACT, 'utf8') : '';
-    if (committed !== text) fail('abi/ProofOfExecution.json is not what the sources compile to; run: npm run compile');
-  } else {
-    mkdirSync(path.dirname(ARTIFACT), { recursive: true });
-    writeFileSync(ARTIFACT, text);
+  const files = {
+    [`${NAME}.json`]: pretty(artifact(istanbul)),
+    'standard-input.json': pretty(standardInput('istanbul')),
+    'metadata.json': istanbul.metadata,
+    'deployment.json': pretty(deployment(`0x${istanbul.evm.bytecode.object}`)),
+  };
+  for (const [name, text] of Object.entries(files)) {
+    const file = path.join(ABI, name);
+    if (check) {
+      const committed = existsSync(file) ? readFileSync(file, 'utf8') : '';
+      if (committed !== text) fail(`abi/${name} is not what the sources compile to; run: npm run compile`);
+    } else {
+      mkdirSync(ABI, { recursive: true });
+      writeFileSync(file, text);
+    }
   }
   console.log(`${NAME}: ${size} bytes deployed, Istanbul instructions only${check ? ', as committed' : ''}`);
 }
@@ -64,26 +78,25 @@ function compareWithForge() {
 }
 
 function compile(evmVersion) {
-  const input = {
-    language: 'Solidity',
-    sources: { [SOURCE]: { content: readFileSync(path.join(here, SOURCE), 'utf8') } },
-    settings: settings(evmVersion),
-  };
-  const read = (name) => ({ contents: readFileSync(path.join(here, name), 'utf8') });
-  const output = JSON.parse(solc.compile(JSON.stringify(input), { import: read }));
+  const output = JSON.parse(solc.compile(JSON.stringify(standardInput(evmVersion))));
   const problems = (output.errors ?? []).filter((problem) => !deprecatedLevel(problem));
   if (problems.length > 0) fail(problems.map((problem) => problem.formattedMessage).join('\n'));
   return output.contracts[SOURCE][NAME];
 }
 
-function settings(evmVersion) {
+// Whole: whoever has it and the compiler of this version needs nothing else.
+function standardInput(evmVersion) {
+  const names = readdirSync(path.join(here, 'src')).filter((name) => name.endsWith('.sol')).sort();
+  const source = (name) => [`src/${name}`, { content: readFileSync(path.join(here, 'src', name), 'utf8') }];
   return {
-    evmVersion,
-    viaIR: VIA_IR,
-    optimizer: OPTIMIZER,
-    metadata: { appendCBOR: false, bytecodeHash: 'none' },
-    outputSelection: {
-      [SOURCE]: { [NAME]: ['abi', 'evm.bytecode.object', 'evm.deployedBytecode.object', 'evm.deployedBytecode.immutableReferences', 'storageLayout'] },
+    language: 'Solidity',
+    sources: Object.fromEntries(names.map(source)),
+    settings: {
+      evmVersion,
+      viaIR: VIA_IR,
+      optimizer: OPTIMIZER,
+      metadata: METADATA,
+      outputSelection: { [SOURCE]: { [NAME]: OUTPUT } },
     },
   };
 }
@@ -99,7 +112,7 @@ function artifact(contract) {
     contractName: NAME,
     sourceName: SOURCE,
     compiler: solc.version(),
-    settings: { evmVersion: 'istanbul', viaIR: VIA_IR, optimizer: OPTIMIZER, metadata: { appendCBOR: false, bytecodeHash: 'none' } },
+    settings: { evmVersion: 'istanbul', viaIR: VIA_IR, optimizer: OPTIMIZER, metadata: METADATA },
     abi: contract.abi,
     bytecode: `0x${contract.evm.bytecode.object}`,
     deployedBytecode: `0x${contract.evm.deployedBytecode.object}`,
@@ -136,6 +149,10 @@ function checkInstructions(hex, part) {
 
 function range(first, last) {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+function pretty(value) {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 function fail(message) {

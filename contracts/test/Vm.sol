@@ -21,6 +21,10 @@ interface Vm {
     function roll(uint256 number) external;
     function chainId(uint256 id) external;
     function deal(address account, uint256 amount) external;
+    function txGasPrice(uint256 price) external;
+    function fee(uint256 baseFee) external;
+    function coinbase(address account) external;
+    function getNonce(address account) external view returns (uint64);
     function etch(address account, bytes calldata code) external;
     function prank(address sender) external;
     function prank(address sender, address origin) external;

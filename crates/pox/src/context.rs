@@ -174,7 +174,8 @@ impl Context {
         UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 
-    fn deployments(&self) -> Result<Vec<Deployment>, Failure> {
+    /// Where the contract may be: where `--contract` says, else where this home deployed it, and where the profile says.
+    pub(crate) fn deployments(&self) -> Result<Vec<Deployment>, Failure> {
         let profile = self.profile()?;
         let remembered = match self.global.contract {
             Some(_) => None,

@@ -79,7 +79,7 @@ fn the_contract_is_deployed_where_there_is_none() {
     assert!(there.contains("there already"), "{there}");
     scratch.json(&["fund", "--rpc", devnet.url()]);
     let elsewhere = "0x1111111111111111111111111111111111111111";
-    let missing = scratch.fails(&["contract", "check", "--rpc", devnet.url(), "--contract", elsewhere]);
+    let missing = scratch.fails(&["offers", "--rpc", devnet.url(), "--contract", elsewhere]);
     assert!(
         missing.contains("not this version's contract") && missing.contains("pox contract deploy"),
         "{missing}"

@@ -153,9 +153,18 @@ fn funded(code: Option<Bytecode>) -> AccountInfo {
     }
 }
 
-/// The committed artifact, which the contract's own tests compare with a fresh compilation.
+/// What a deployment leaves at the contract's address.
+pub(crate) fn runtime() -> Bytes {
+    artifact("deployedBytecode")
+}
+
 fn bytecode() -> Bytes {
+    artifact("bytecode")
+}
+
+/// The committed artifact, which the contract's own tests compare with a fresh compilation.
+fn artifact(part: &str) -> Bytes {
     let artifact = include_str!("../../../../contracts/abi/ProofOfExecution.json");
     let artifact: serde_json::Value = serde_json::from_str(artifact).unwrap();
-    artifact["bytecode"].as_str().unwrap().parse().unwrap()
+    artifact[part].as_str().unwrap().parse().unwrap()
 }

@@ -1,28 +1,27 @@
 //! The contract's bytecode and `Task::apply` agree, call by call (spec §3 to §6).
 //!
 //! Random sequences of calls, most of them nearly right, run on both; results, errors with their data, events, balances,
-//! views and storage words have to be the same. `POX_DIFFERENTIAL_SEQUENCES` asks for more than the default.
+//! views and storage words have to be the same. `POX_DIFFERENTIAL_SEQUENCES` asks for more than the default, and
+//! `POX_DIFFERENTIAL_RESULT` for a file that says what was run: `contracts/differential.sh` is the campaign.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod campaign;
 #[path = "../common/mod.rs"]
 mod common;
 mod evm;
 mod generate;
 
 use alloy_primitives::{Address, U256};
+use campaign::{Campaign, Coverage, REFUSED};
 use common::{Dice, account};
 use evm::{Evm, FUNDS, Ran};
 use generate::Generator;
 use pox_core::abi::IProofOfExecution as wire;
 use pox_core::ledger::{Ledger, TaskView};
 use pox_core::{Call, Event, Phase, Refusal, Sent, TaskId};
-use std::collections::BTreeMap;
 
-const SEQUENCES: u64 = 2_000;
+/// In each sequence.
 const CALLS: u64 = 30;
-
-/// How often each kind of answer occurred.
-type Coverage = BTreeMap<String, u64>;
 
 struct Both {
     ledger: Ledger,
@@ -32,14 +31,11 @@ struct Both {
 
 #[test]
 fn contract_and_ledger_agree() {
-    #[allow(clippy::disallowed_methods, reason = "a test may read what it is asked for")]
-    let asked = std::env::var("POX_DIFFERENTIAL_SEQUENCES");
-    let sequences = asked.map_or(SEQUENCES, |text| text.parse().unwrap());
+    let campaign = Campaign::asked();
     let accounts: Vec<_> = (1..=5).map(account).collect();
     let (wallet, refusing) = (accounts[3], accounts[4]);
     let deployed = Evm::deploy(&accounts, &[refusing], &[wallet]);
-    let mut coverage = Coverage::new();
-    for seed in 0..sequences {
+    let coverage = campaign.run(|seed, coverage| {
         let mut ledger = Ledger::new(deployed.domain());
         ledger.refuse_payments_to(refusing);
         ledger.set_wallet(refusing, false);
@@ -49,11 +45,12 @@ fn contract_and_ledger_agree() {
         for number in 0..CALLS {
             let (sent, call) = generator.next(&both.ledger);
             let context = format!("seed {seed}, call {number}: {call:?} {sent:?}");
-            both.run(&sent, call, &mut coverage, &context);
+            both.run(&sent, call, coverage, &context);
         }
         both.compare_everything(&generator, seed);
-    }
+    });
     assert_covered(&coverage);
+    campaign.report(&coverage, CALLS, &evm::runtime());
 }
 
 impl Both {
@@ -78,6 +75,7 @@ impl Both {
                     *coverage.entry(format!("BadSignature in {phase:?}")).or_default() += 1;
                     *coverage.entry(format!("BadSignature of {}", call_name(&calls))).or_default() += 1;
                 }
+                *coverage.entry(REFUSED.into()).or_default() += 1;
                 assert_eq!(before, self.ledger, "a refused call changed something: {context}");
                 *coverage.entry(refusal_name(refusal)).or_default() += 1;
             }

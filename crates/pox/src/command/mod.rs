@@ -46,7 +46,6 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Tasks(args) => index::tasks(context, &args)?,
         Command::Priority(args) => index::priority(context, &args)?,
         Command::History(args) => index::history(context, &args)?,
-        Command::Contract(args) => contract::run(context, &args)?,
         Command::Seal(args) => seal::run(context, &args)?,
         Command::Open(args) => open::run(context, &args)?,
         Command::Copy(args) => copy::run(context, &args)?,
@@ -55,6 +54,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Evidence(args) => return evidence::run(context, &args),
         Command::Chain(args) => return chain::run(context, &args),
         Command::Timestamp(args) => return timestamp::run(context, &args),
+        Command::Contract(args) => return contract::run(context, &args),
         Command::Verify(args) => return verify::run(context, &args),
         of_a_task => return task::run(context, of_a_task),
     }
