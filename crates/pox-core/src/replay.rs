@@ -211,7 +211,8 @@ impl Replay {
             }
             Event::Members { root, count, .. } => {
                 let told = Members { root: *root, count: *count };
-                let is_of_receipt = matches!(&self.stage, Stage::Proven { members, .. } if *members == Some(told));
+                let is_of_receipt =
+                    matches!(&self.stage, Stage::Proven { members, .. } if *members == Some(told));
                 return if is_of_receipt && at == self.last { Ok(None) } else { Err(Contradiction::Members) };
             }
             _ => {}
@@ -312,9 +313,14 @@ impl Replay {
                 }
                 self.answered(seat, Parties(0), *enclave, *secret, at)
             }
-            (Stage::Matched { seat, missing }, Event::Released { account, enclave, secret, missing: left, .. }) => {
-                let party = self.request.parties().find(|(_, party)| party == account).map(|(party, _)| party);
-                let party = party.filter(|party| missing.contains(*party)).ok_or(Contradiction::OtherParty)?;
+            (
+                Stage::Matched { seat, missing },
+                Event::Released { account, enclave, secret, missing: left, .. },
+            ) => {
+                let party =
+                    self.request.parties().find(|(_, party)| party == account).map(|(party, _)| party);
+                let party =
+                    party.filter(|party| missing.contains(*party)).ok_or(Contradiction::OtherParty)?;
                 let missing = missing.without(party);
                 if missing != Parties(*left) {
                     return Err(Contradiction::OtherParty);

@@ -4,7 +4,9 @@ use crate::engine::{Row, Value};
 use crate::entry::{Entry, phase_name};
 use crate::error::IndexError;
 use crate::index::LocatedEvent;
-use crate::schema::{APPROVALS, EVENTS, INPUTS, MATCHES, MEMBERS, OFFERS, RECEIPTS, TASKS, Table, WITHDRAWN_OFFERS};
+use crate::schema::{
+    APPROVALS, EVENTS, INPUTS, MATCHES, MEMBERS, OFFERS, RECEIPTS, TASKS, Table, WITHDRAWN_OFFERS,
+};
 use alloy_primitives::{B256, LogData};
 use pox_chain::{BlockAt, Place};
 use pox_core::history::Step;

@@ -2,7 +2,8 @@
 
 use crate::anchors::Anchors;
 use crate::facts::{
-    AuthorityFacts, DataOwner, EvidenceFacts, Facts, HardwareFacts, MembersFacts, ReportFacts, StateFacts, Usage,
+    AuthorityFacts, DataOwner, EvidenceFacts, Facts, HardwareFacts, MembersFacts, ReportFacts, StateFacts,
+    Usage,
 };
 use crate::grade::Grade;
 use crate::reason::Reason;

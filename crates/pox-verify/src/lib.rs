@@ -25,8 +25,8 @@ mod verified;
 
 pub use anchors::{Anchors, BadDenial, Fresh};
 pub use facts::{
-    AuthorityFacts, DataOwner, EvidenceFacts, Facts, HardwareFacts, MembersFacts, Opened, OpenedLeaf, ReportFacts,
-    StateFacts, Usage,
+    AuthorityFacts, DataOwner, EvidenceFacts, Facts, HardwareFacts, MembersFacts, Opened, OpenedLeaf,
+    ReportFacts, StateFacts, Usage,
 };
 pub use grade::{Grade, UnknownGrade};
 pub use judge::{judge, verify};

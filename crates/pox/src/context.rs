@@ -7,7 +7,8 @@ use crate::home::Home;
 use crate::locate;
 use crate::output::Output;
 use pox_chain::{
-    ARTIFACT, Account, AuthoritySet, ChainError, Contract, Deployment, Endpoint, FileShelf, Outbox, Pace, Profile, Rpc,
+    ARTIFACT, Account, AuthoritySet, ChainError, Contract, Deployment, Endpoint, FileShelf, Outbox, Pace,
+    Profile, Rpc,
 };
 use pox_core::{Address, UnixTime};
 use pox_devchain::AccountKey;

@@ -231,7 +231,16 @@ impl OwnerNode {
         let task = if self.manner == OwnerManner::Careless { TaskId::ZERO } else { machine.task() };
         let secret = if machine.party() == Party::OWNER {
             let (terms, image, results) = (self.terms.clone(), "image".into(), "results".into());
-            Secret { task, terms, image, inputs, results, recipients: vec!["recipient".into()], buckets: None }.to_bytes()
+            Secret {
+                task,
+                terms,
+                image,
+                inputs,
+                results,
+                recipients: vec!["recipient".into()],
+                buckets: None,
+            }
+            .to_bytes()
         } else {
             InputSecret { task, inputs }.to_bytes()
         };

@@ -4,7 +4,10 @@
 use alloy_primitives::{Address, B256, Uint, keccak256};
 use pox_chain::{BlockAt, ChainError, Log};
 use pox_core::receipt::Outcome;
-use pox_core::{Amount, Archive, Domain, Event, Kinds, Offer, Request, Resources, TaskId, UnixTime, abi};
+use pox_core::{
+    Amount, Archive, CoOwner, Domain, Event, Kinds, Offer, Parties, Processors, Request, Resources, TaskId,
+    UnixTime, abi,
+};
 use pox_index::{Header, Source};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,6 +61,7 @@ pub struct Live {
     pub task: TaskId,
     request: Request,
     stage: u8,
+    missing: Parties,
     processor: Address,
     enclave: Address,
 }
@@ -152,17 +156,20 @@ impl Chain {
                 task,
                 request: request.clone(),
                 stage: 0,
+                missing: Parties(0),
                 processor: account(dice.below(5)),
                 enclave: Address::from_word(dice.word()),
             });
-            return [vec![Event::Requested { task, request: Box::new(request) }], uses].concat();
+            let sponsor = (dice.below(4) == 0).then(|| Event::Sponsored { task, sponsor: account(9) });
+            let sponsored = sponsor.into_iter().collect();
+            return [vec![Event::Requested { task, request: Box::new(request) }], uses, sponsored].concat();
         }
         let index = dice.below(live.len() as u64) as usize;
-        let (event, is_end) = live[index].step(dice);
+        let (events, is_end) = live[index].step(dice);
         if is_end {
             live.swap_remove(index);
         }
-        vec![event]
+        events
     }
 
     fn answer<T>(&self, value: T) -> Result<T, ChainError> {
@@ -179,23 +186,34 @@ impl Chain {
 }
 
 impl Live {
-    fn step(&mut self, dice: &mut Dice) -> (Event, bool) {
+    fn step(&mut self, dice: &mut Dice) -> (Vec<Event>, bool) {
         let Self { task, processor, enclave, .. } = *self;
         match (self.stage, dice.below(10)) {
-            (0, 0) => (Event::Cancelled { task }, true),
+            (0, 0) => (vec![Event::Cancelled { task }], true),
             (0, _) => {
                 self.stage = 1;
                 let offer = dice.word().0.into();
                 let (evidence, bond) = (dice.word(), Amount::from_wei(u128::from(dice.below(9))).unwrap());
-                (Event::Matched { task, offer, processor, enclave, evidence, bond }, false)
+                self.missing = self.request.releases();
+                (vec![Event::Matched { task, offer, processor, enclave, evidence, bond }], false)
             }
             (1, 0 | 1) => {
                 self.stage = 0;
-                (Event::Rejected { task, processor, reason: dice.below(6) as u8 }, false)
+                let (account, reason) = (self.request.owner, dice.below(6) as u8);
+                (vec![Event::Rejected { task, processor, account, reason }], false)
+            }
+            (1, _) if self.missing.is_empty() => {
+                self.stage = 2;
+                (vec![Event::Approved { task, enclave, secret: dice.word() }], false)
             }
             (1, _) => {
-                self.stage = 2;
-                (Event::Approved { task, enclave, secret: dice.word() }, false)
+                let missing = self.missing;
+                let (party, account) =
+                    self.request.parties().find(|(party, _)| missing.contains(*party)).unwrap();
+                self.missing = missing.without(party);
+                self.stage = if self.missing.is_empty() { 2 } else { 1 };
+                let (secret, missing) = (dice.word(), self.missing.0);
+                (vec![Event::Released { task, account, enclave, secret, missing }], false)
             }
             _ => {
                 let outcome = Outcome::ALL[dice.below(3) as usize].code();
@@ -211,7 +229,14 @@ impl Live {
                     memoryPeak: dice.below(1 << 40),
                 };
                 let archive = Archive(dice.word());
-                (Event::Proven { task, processor, receipt: Box::new(receipt), archive }, true)
+                let members = (dice.below(4) == 0).then(|| Event::Members {
+                    task,
+                    root: dice.word().0.into(),
+                    count: 7,
+                });
+                let mut events = vec![Event::Proven { task, processor, receipt: Box::new(receipt), archive }];
+                events.extend(members);
+                (events, true)
             }
         }
     }
@@ -258,7 +283,7 @@ fn resources() -> Resources {
 pub fn request(owner: Address, now: UnixTime, inputs: u64, dice: &mut Dice) -> Request {
     Request {
         owner,
-        processor: None,
+        processors: Processors::Any,
         price: Amount::from_wei(u128::from(dice.below(1000))).unwrap(),
         image: image(dice.below(4)).0.into(),
         inputs: (0..inputs).map(|_| input(dice.below(6)).0.into()).collect(),
@@ -271,6 +296,12 @@ pub fn request(owner: Address, now: UnixTime, inputs: u64, dice: &mut Dice) -> R
         approve_within: 2_000_000,
         prove_within: 2_000_000,
         salt: dice.word().0.into(),
+        delegate: (dice.below(4) == 0).then(|| account(7)),
+        co_owners: if inputs > 0 && dice.below(4) == 0 {
+            vec![CoOwner { account: account(8), inputs: 1 }]
+        } else {
+            Vec::new()
+        },
     }
 }
 

@@ -238,9 +238,7 @@ impl<'a> Tended<'a> {
             }))
         };
         let call = if alone { "approve" } else { "release" };
-        if let Effect::Sent(sent) =
-            self.owns.outbox.ensure(&draft, &self.owns.patience, &mut done)?
-        {
+        if let Effect::Sent(sent) = self.owns.outbox.ensure(&draft, &self.owns.patience, &mut done)? {
             desk.note(task, sent_note(call, &sent));
         }
         Ok(())

@@ -80,7 +80,7 @@ fn receipts() -> Vec<Case> {
             d.receipts = Some(|_| {});
             d.steps = |steps| {
                 steps.insert(1, Step { at: at(10), ..steps[1] });
-                steps.insert(2, Payload::Reject(3).step(at(11)));
+                steps.insert(2, Payload::Reject { account: address("owner"), reason: 3 }.step(at(11)));
             };
         }),
         graded("by-receipts-of-an-unknown-contract", "asserted", |d| d.receipts = Some(|_| {}))
@@ -135,7 +135,7 @@ fn receipts() -> Vec<Case> {
             d.receipts = Some(|_| {});
             d.steps = |steps| {
                 steps.insert(1, Step { at: at(10), ..steps[1] });
-                steps.insert(2, Payload::Reject(3).step(at(10)));
+                steps.insert(2, Payload::Reject { account: address("owner"), reason: 3 }.step(at(10)));
                 steps[3].at = at(10);
             };
             d.finish = |p| {

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, LogData, U256, k
 use alloy_rlp::Encodable;
 use alloy_trie::proof::ProofRetainer;
 use alloy_trie::{HashBuilder, Nibbles};
-use pox_core::history::Step;
+use pox_core::history::{Payload, Step};
 use pox_core::proof::{ChangeProof, ReceiptProof};
 use pox_core::receipt::{Receipt, archive_hash};
 use pox_core::{Amount, Domain, Event, Offer, Request, TaskId};
@@ -94,7 +94,7 @@ pub fn of_steps(
     offer: &Offer,
     enclave: Address,
     evidence: &[u8],
-    secret: B256,
+    secrets: &[B256],
     receipt: &Receipt,
     archive: &[u8],
     steps: &[Step],
@@ -110,9 +110,23 @@ pub fn of_steps(
             evidence: keccak256(evidence),
             bond: Amount::from_wei(5000).unwrap(),
         },
-        3 => Event::Rejected { task, processor: offer.processor, reason: step.payload[31] },
-        4 => Event::Approved { task, enclave, secret },
-        5 => Event::Proven {
+        3 => Event::Rejected {
+            task,
+            processor: offer.processor,
+            account: Address::from_slice(&step.payload[11..31]),
+            reason: step.payload[31],
+        },
+        4 => Event::Approved { task, enclave, secret: secrets[0] },
+        8 => {
+            let parties = request.parties().zip(secrets).map(|((_, account), secret)| (account, *secret));
+            let is_told = |(account, secret): &(Address, B256)| {
+                let (account, secret) = (*account, *secret);
+                Payload::Release { account, enclave, secret }.word() == step.payload
+            };
+            let (account, secret) = parties.into_iter().find(is_told).unwrap();
+            Event::Released { task, account, enclave, secret, missing: 0 }
+        }
+        5 | 9 => Event::Proven {
             task,
             processor: offer.processor,
             receipt: Box::new(receipt.to_abi()),

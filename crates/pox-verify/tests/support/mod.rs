@@ -234,7 +234,7 @@ impl Draft {
                 &offer,
                 enclave,
                 &evidence,
-                secret,
+                &secrets,
                 &receipt,
                 &archive,
                 &steps,

@@ -39,6 +39,10 @@ fn names(draft: &mut Draft) {
 pub fn parties() -> Vec<Case> {
     vec![
         graded("three-owners", "simulated", names),
+        graded("three-owners-by-receipts", "simulated", |d| {
+            names(d);
+            d.receipts = Some(|_| {});
+        }),
         graded("with-a-delegate", "simulated", |d| d.request = |r| r.delegate = Some(address("delegate"))),
         graded("rejected-by-a-co-owner-then-released", "simulated", |d| {
             names(d);
@@ -108,6 +112,10 @@ pub fn parties() -> Vec<Case> {
         }),
         rejected("a-path-without-a-list", "match-mismatch", |d| d.path = vec![keccak256("node")]),
         graded("batch", "simulated", batch),
+        graded("batch-by-receipts", "simulated", |d| {
+            batch(d);
+            d.receipts = Some(|_| {});
+        }),
         rejected("batch-with-other-members", "receipt-mismatch", |d| {
             batch(d);
             d.finish = |p| p.proven.members.as_mut().unwrap().count += 1;

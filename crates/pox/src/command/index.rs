@@ -370,7 +370,9 @@ fn step_line(step: &StepRow) -> String {
             format!("matched by {processor}, enclave {enclave}")
         }
         StepDetail::Rejected { account, reason, .. } => format!("rejected by {account}, reason {reason}"),
-        StepDetail::Released { account, enclave, .. } => format!("released by {account} to enclave {enclave}"),
+        StepDetail::Released { account, enclave, .. } => {
+            format!("released by {account} to enclave {enclave}")
+        }
         StepDetail::Approved { enclave, .. } => format!("approved for enclave {enclave}"),
         StepDetail::Proven { outcome: code, .. } => format!("proven: {}", outcome(*code)),
         StepDetail::Cancelled => "cancelled".to_owned(),
