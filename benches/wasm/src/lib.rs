@@ -6,7 +6,7 @@
 use pox_core::UnixTime;
 use pox_core::endorsement::Endorsement;
 use pox_core::evidence::EvidenceKind;
-use pox_verify::anchors::{Authorities, ChainAnchor, ChainStanding, Release, StepRule};
+use pox_verify::anchors::{Aura, Authorities, ChainAnchor, ChainStanding, PinnedSet, Release, StepRule};
 use pox_verify::evidence::inspect;
 use pox_verify::evidence::launch::Window;
 use pox_verify::evidence::roots::{RootStanding, VendorRoots};
@@ -51,11 +51,21 @@ pub extern "C" fn judge() -> u32 {
         let chain = ChainAnchor {
             name: "test chain".into(),
             standing: ChainStanding::Embedded,
-            authorities: Authorities::Aura {
-                validators: validators.chunks_exact(20).map(pox_core::Address::from_slice).collect(),
+            authorities: Authorities::Aura(Aura {
                 steps: StepRule { seconds: const { NonZeroU64::new(5).unwrap() } },
-            },
+                two_thirds_from: None,
+                sets: vec![PinnedSet {
+                    from: 0,
+                    until: None,
+                    validators: validators.chunks_exact(20).map(pox_core::Address::from_slice).collect(),
+                    announcer: None,
+                    as_of: "now".into(),
+                    source: "this benchmark".into(),
+                }],
+            }),
             contract_code: pox_core::B256::from_slice(code),
+            deployments: Default::default(),
+            names: Default::default(),
         };
         let measurement = Measurement(pox_core::B256::from_slice(measurement));
         let anchors = Anchors {

@@ -8,7 +8,7 @@ use pox_chain::{
     Carried, ChainError, Contract, Cursor, Deployment, Draft, Effect, Fees, FileShelf, Followed, Follower,
     Outbox, Patience, Progress, Revert, Rpc, Standing, Transactions,
 };
-use pox_core::{Address, B256, Bytes, Event, Party, Phase, Refusal, U256, keccak256};
+use pox_core::{Address, Bytes, Event, Party, Phase, Refusal, U256, keccak256};
 use serde_json::json;
 use std::time::Duration;
 use support::{EVIDENCE, Lifecycle, Node, QUICK, patience, send};

@@ -9,7 +9,7 @@ mod made;
 use pox_core::channel::HostMessage;
 use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::{Evidence, EvidenceKind, sha256};
-use pox_core::{Address, Amount, B256, Domain, Request, Resources, Salt, TaskId, UnixTime};
+use pox_core::{Address, Amount, B256, Domain, Processors, Request, Resources, Salt, TaskId, UnixTime};
 use pox_devtee::Seed;
 use pox_devtee::dcap::{Collateral, Statements, Tee, Validity, Vendor};
 use pox_devtee::snp::{self, Line, Tcb, VekCertificate};
@@ -183,7 +183,7 @@ fn no_roots() -> VendorRoots {
 fn request(cpus: u16) -> Request {
     Request {
         owner: Address::repeat_byte(1),
-        processor: None,
+        processors: Processors::Any,
         price: Amount::from_wei(1).unwrap(),
         image: [1; 32].into(),
         inputs: vec![],
@@ -201,6 +201,8 @@ fn request(cpus: u16) -> Request {
         approve_within: 1,
         prove_within: 1,
         salt: Salt::from([4; 32]),
+        delegate: None,
+        co_owners: vec![],
     }
 }
 

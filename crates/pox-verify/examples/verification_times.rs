@@ -14,7 +14,7 @@ use dcap_qvl::verify::QuoteVerifier;
 use pox_core::UnixTime;
 use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::EvidenceKind;
-use pox_verify::anchors::Authorities;
+
 use pox_verify::evidence::dcap::{Collateral, PckChain};
 use pox_verify::evidence::inspect::appraise;
 use pox_verify::evidence::launch::Window;
@@ -109,7 +109,8 @@ fn proof(name: &str, draft: &Draft, folder: &Path) {
     let release = release.expect("one release is the proof's");
     report(name, file.len(), || assert!(verify(&file, &anchors, Grade::Simulated, NOW).meets));
     let chain = &anchors.chains[&CHAIN_ID];
-    let Authorities::Aura { validators, .. } = &chain.authorities else { unreachable!("pinned") };
+    let aura = chain.authorities.aura().expect("authorities are pinned");
+    let validators = &aura.sets[0].validators;
     let parts = [
         NOW.0.to_le_bytes().to_vec(),
         anchors.vendor_roots.intel.clone(),

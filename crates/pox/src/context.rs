@@ -11,7 +11,6 @@ use pox_chain::{
     Profile, Rpc,
 };
 use pox_core::{Address, UnixTime};
-use pox_devchain::AccountKey;
 use pox_store::image::ImageSource;
 use pox_store::s3::Keys;
 use pox_store::{Access, Location};
@@ -266,6 +265,7 @@ fn deployment_name(chain_id: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pox_devchain::AccountKey;
 
     #[test]
     fn the_embedded_profile_names_the_faucets_first_contract_and_the_first_authority() {

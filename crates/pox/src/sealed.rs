@@ -67,7 +67,7 @@ impl Source {
         check_free(&target, to)?;
         let mut sizes = Vec::new();
         for object in sums.names() {
-            sizes.push((object, self.0.size(&name(object)?)?));
+            sizes.push((object, self.store.size(&name(object)?)?));
         }
         let total = sizes.iter().map(|(_, size)| size).sum();
         let progress = ByteProgress::start(&context.output, "copying", total);
@@ -78,7 +78,7 @@ impl Source {
             let name = name(object)?;
             let there = target.size(&name).is_ok_and(|there| there == size);
             if !there || !is_right(&target, &name, expected) {
-                let reader = VerifiedRead::new(self.0.get(&name, Range::ALL)?, expected);
+                let reader = VerifiedRead::new(self.store.get(&name, Range::ALL)?, expected);
                 let mut reader = Counted { reader, done, progress: &progress };
                 target.put_once(&name, &mut reader, size, PutMode::Replace).map_err(source_first)?;
             }

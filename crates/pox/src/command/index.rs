@@ -240,7 +240,7 @@ fn check(context: &Context, status: &Status, tasks: &[InputUse]) -> Result<(), F
         return Err(Failure::usage("the index is of another contract than the chain that is to be asked"))
             .hint("name its chain with --chain and its contract with --contract");
     }
-    let at = status.as_of.map(|block| block.number);
+    let at = status.as_of;
     for InputUse { task, .. } in tasks {
         let view = contract.task_at(task.task, at)?;
         if view.is_none_or(|view| view.history != task.history || view.phase != task.phase) {

@@ -88,7 +88,7 @@ pub(super) fn run(context: &Context, args: &Relay) -> Result<(), Failure> {
         None if call.to == Phase::Requested && call.name == "reject" => false,
         None => view.phase >= call.to,
     })?;
-    let result = Transaction::of(call.task, call.name, &sent);
+    let result = Transaction::of(&owner, call.task, call.name, &sent);
     context.output.result(&result, || result.text())
 }
 
