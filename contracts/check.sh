@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything that holds of the contract: the committed bytecode is what the sources compile to, its tests, its gas, and what static
-# analysis finds. What takes longer: prove.sh, differential.sh.
+# analysis finds; and that the results of what takes longer, prove.sh and differential.sh, are of this bytecode.
 # Needs node 20 or later and python3 with venv, and a network only while their packages are not installed yet.
 set -eu
 cd "$(dirname "$0")"
@@ -19,3 +19,4 @@ forge test
 node gas.mjs --check
 node gas-table.mjs --check
 ./analyse.sh
+node results.mjs
