@@ -55,6 +55,9 @@ pub enum ReleaseError {
     /// A place is in a bucket, and there are no keys to give to the enclave.
     #[error(transparent)]
     Keys(#[from] SignError),
+    /// A co-owner's input is in a bucket, whose keys its secret has no place for (spec §9.2).
+    #[error("input at {0}: a co-owner's data has to be where the processor reads it without keys")]
+    CoOwnersBucket(String),
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] AgeError),
@@ -162,6 +165,9 @@ pub fn release(
         }
         .to_bytes()
     } else {
+        if let Some(place) = kept.inputs.iter().find(|place| split_location(place).is_some()) {
+            return Err(ReleaseError::CoOwnersBucket(place.clone()));
+        }
         InputSecret { task, inputs }.to_bytes()
     };
     let recipient = Recipient::from_hybrid_public_key(&checked.evidence.recipient)?;
