@@ -288,6 +288,8 @@ fn the_same_commands_work_on_anvil_as_on_bloxberg() {
         let address = world.json(who, &["key", "show"])["address"].as_str().unwrap().to_owned();
         rpc(&world, "anvil_setBalance", serde_json::json!([address, "0xde0b6b3a7640000"]));
     }
+    // The profile knows who sealed bloxberg's first hundred blocks, and anvil seals nothing.
+    rpc(&world, "anvil_mine", serde_json::json!(["0x80"]));
     let contract = world.json("processor", &["contract", "deploy"])["contract"].as_str().unwrap().to_owned();
     let world = world.with_contract(contract);
     world.penguins("");

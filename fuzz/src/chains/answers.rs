@@ -69,8 +69,8 @@ fn open() -> Contract {
         }
     });
     let endpoint: Endpoint = url.parse().expect("an endpoint");
-    let pace = Pace { timeout: Duration::from_secs(5), rounds: 1, first_pause: Duration::ZERO };
-    let rpc = Rpc::connect_at(Profile::generic(CHAIN_ID, endpoint), pace).expect("the node answers");
+    let pace = Pace { rounds: 1, first_pause: Duration::ZERO, deadline: Duration::from_secs(5), seed: 0 };
+    let rpc = Rpc::connect(Profile::generic(CHAIN_ID, endpoint), pace).expect("the node answers");
     let code = format!("\"{}\"", ARTIFACT.runtime);
     ANSWERS.lock().expect("no run holds it").push_back(code.into_bytes());
     Contract::open(&rpc, Deployment { address: Address::repeat_byte(9), block: 0 })

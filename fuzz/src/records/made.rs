@@ -229,7 +229,13 @@ pub(crate) fn events() -> Vec<Vec<u8>> {
         Event::Matched { task, offer, processor, enclave, evidence: B256::repeat_byte(1), bond },
         Event::Rejected { task, processor, account: address("owner"), reason: 2 },
         Event::Sponsored { task, sponsor: address("sponsor") },
-        Event::Released { task, account: address("owner"), enclave, secret: B256::repeat_byte(2), missing: 6 },
+        Event::Released {
+            task,
+            account: address("owner"),
+            enclave,
+            secret: B256::repeat_byte(2),
+            missing: 6,
+        },
         Event::Members { task, root: pox_core::MembersRoot::from([7; 32]), count: 9 },
         Event::Approved { task, enclave, secret: proof.secrets[0] },
         Event::Proven {

@@ -71,7 +71,10 @@ pub(crate) fn archive_seeds() -> Vec<Vec<u8>> {
 pub(crate) fn block_seeds() -> Vec<Vec<u8>> {
     let mut car = Car::default();
     car.push(&archive_seeds()[1]);
-    std::iter::from_fn(|| car.section().ok().flatten()).map(|section| section.block.to_vec()).take(20).collect()
+    std::iter::from_fn(|| car.section().ok().flatten())
+        .map(|section| section.block.to_vec())
+        .take(20)
+        .collect()
 }
 
 pub(crate) fn cid_seeds() -> Vec<Vec<u8>> {

@@ -106,7 +106,9 @@ fn seal_into(
     };
     let made = seal_resumable(&sealing, &mut OsRandom, &mut begun, &mut |bytes| progress.at(bytes));
     made.map_err(|error| match error {
-        SealError::Sink(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+        SealError::Sink(error)
+            if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) =>
+        {
             Failure::usage(format!("cannot make {}: {error}", folder.display()))
                 .with_hint("--to names a new folder, in one that is there and can be written to")
         }
