@@ -34,6 +34,8 @@ pub struct Replay {
     pub last: At,
     /// How many of the request's inputs were announced by an event of their own.
     announced: usize,
+    /// Whether the members of its batch are yet to be told by an event of their own.
+    members_due: bool,
 }
 
 /// Where a task stands, with what is known then.
@@ -170,6 +172,7 @@ impl Replay {
             history: History::ZERO.then(&step),
             last: at,
             announced: 0,
+            members_due: false,
         };
         Ok((replay, step))
     }
@@ -213,7 +216,11 @@ impl Replay {
                 let told = Members { root: *root, count: *count };
                 let is_of_receipt =
                     matches!(&self.stage, Stage::Proven { members, .. } if *members == Some(told));
-                return if is_of_receipt && at == self.last { Ok(None) } else { Err(Contradiction::Members) };
+                if !is_of_receipt || !self.members_due || at != self.last {
+                    return Err(Contradiction::Members);
+                }
+                self.members_due = false;
+                return Ok(None);
             }
             _ => {}
         }
@@ -232,6 +239,7 @@ impl Replay {
         self.history = self.history.then(&step);
         self.stage = stage;
         self.last = at;
+        self.members_due = members.is_some();
         Ok(Some(step))
     }
 

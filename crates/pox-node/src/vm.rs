@@ -12,7 +12,7 @@ use pox_core::evidence::{EvidenceKind, SimulatedQuote};
 use pox_core::{Resources, TaskId};
 use pox_guest::image::{Digests, GuestImage};
 use pox_guest::launch::{Files, Machine, Shape, arguments};
-use pox_guest::measure::firmware::{FirmwareError, MAX_FIRMWARE_BYTES};
+use pox_guest::measure::firmware::MAX_FIRMWARE_BYTES;
 use pox_guest::measure::snp::SnpFirmware;
 use pox_guest::measure::tdx::Tdvf;
 use pox_verify::Measurement;
@@ -151,17 +151,17 @@ impl Guest {
 impl Platform {
     /// Whether the firmware is one for it; hardware measures it, and the owner's policy says which will do.
     fn check(&self) -> io::Result<()> {
-        let (firmware, is_for_it): (_, fn(&[u8]) -> Result<(), FirmwareError>) = match self {
-            Self::Emulated => return Ok(()),
-            Self::Tdx { firmware, .. } => (firmware, |file| Tdvf::parse(file).map(drop)),
-            Self::Snp { firmware, .. } => (firmware, |file| SnpFirmware::parse(file).map(drop)),
-        };
+        let (Self::Tdx { firmware, .. } | Self::Snp { firmware, .. }) = self else { return Ok(()) };
         let named = |error: String| io::Error::other(format!("{}: {error}", firmware.display()));
         let mut file = Vec::new();
         File::open(firmware)
             .and_then(|open| open.take(MAX_FIRMWARE_BYTES as u64 + 1).read_to_end(&mut file))
             .map_err(|error| named(error.to_string()))?;
-        is_for_it(&file).map_err(|error| named(error.to_string()))
+        let is_for_it = match self {
+            Self::Tdx { .. } => Tdvf::parse(&file).map(drop),
+            _ => SnpFirmware::parse(&file).map(drop),
+        };
+        is_for_it.map_err(|error| named(error.to_string()))
     }
 }
 

@@ -23,6 +23,7 @@ fn aura(anchors: &mut Anchors) -> &mut Aura {
 }
 
 /// The second header's block announces a change, which the third makes final.
+#[allow(clippy::ptr_arg, reason = "drafts are changed by functions over their whole list")]
 fn announcing(headers: &mut Vec<HeaderDraft>) {
     let block = ChangeDraft::default().block();
     headers[1].bloom = block.bloom();

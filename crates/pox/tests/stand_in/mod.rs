@@ -6,6 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+/// Status and body for a method, a path and a body.
+type Answer = dyn Fn(&str, &str, &[u8]) -> (u16, Vec<u8>);
+
 /// Serves until the test ends: method, path and body to status and body. Gives its URL.
 pub fn serve(answer: impl Fn(&str, &str, &[u8]) -> (u16, Vec<u8>) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -20,7 +23,7 @@ pub fn serve(answer: impl Fn(&str, &str, &[u8]) -> (u16, Vec<u8>) + Send + Sync 
     url
 }
 
-fn exchange(stream: &TcpStream, answer: &dyn Fn(&str, &str, &[u8]) -> (u16, Vec<u8>)) -> Option<()> {
+fn exchange(stream: &TcpStream, answer: &Answer) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -48,8 +51,11 @@ fn exchange(stream: &TcpStream, answer: &dyn Fn(&str, &str, &[u8]) -> (u16, Vec<
 /// A calendar: takes messages, and once told so says that they are the root of a Bitcoin block.
 pub struct Calendar {
     pub url: String,
-    state: Arc<Mutex<(Vec<Vec<u8>>, Option<u8>)>>,
+    state: Arc<Mutex<Told>>,
 }
+
+/// The messages, and the height of their block once it is told.
+type Told = (Vec<Vec<u8>>, Option<u8>);
 
 impl Calendar {
     pub fn start() -> Self {
