@@ -31,7 +31,8 @@ fn killed_sealing_and_opening_end_right() {
     let kills: u32 = std::env::var("CRASH_KILLS").map_or(12, |text| text.parse().unwrap());
     let mut told = Told::default();
     let started = Instant::now();
-    while told.kills < kills {
+    // Few kills may all miss the moments between a checkpoint and the end.
+    while told.kills < kills || (told.resumed == 0 && told.kills < 20 * kills) {
         round(&mut told);
     }
     println!(
@@ -57,6 +58,8 @@ struct Told {
     restarted: u32,
     changed: u32,
     rounds: u32,
+    /// How long a sealing takes here, from the last that was not killed.
+    whole: Option<Duration>,
 }
 
 /// Seals one tree and opens it, killed up to a few times each.
@@ -69,7 +72,7 @@ fn round(told: &mut Told) {
     let (sealed, opened) = (place.join("sealed"), place.join("opened"));
 
     let mut before = Vec::<Vec<u8>>::new();
-    let mut whole = Duration::from_millis(400);
+    let mut whole = told.whole.unwrap_or(Duration::from_millis(400));
     for turn in 0.. {
         let start = Instant::now();
         let mut child = start_victim(place, "seal");
@@ -88,6 +91,7 @@ fn round(told: &mut Told) {
         }
         assert!(child.wait().unwrap().success());
         whole = start.elapsed();
+        told.whole = Some(whole);
         break;
     }
     for line in fs::read_to_string(place.join("log")).unwrap().lines() {
@@ -125,8 +129,9 @@ fn assert_nonces_are_used_once(earlier: &[u8], later: &[u8]) {
         return;
     }
     for (page, (one, other)) in earlier.chunks(4096).zip(later.chunks(4096)).enumerate() {
-        let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
-        assert!(one[same..].iter().all(|byte| *byte == 0), "page {page} was sealed twice, differently");
+        // Two segments can share a page, and either can be the one that was not written: what was not is zero.
+        let holds = one.iter().zip(other).all(|(one, other)| one == other || *one == 0);
+        assert!(holds, "page {page} was sealed twice, differently");
     }
 }
 
