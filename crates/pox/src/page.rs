@@ -365,7 +365,7 @@ mod tests {
             "  approved        2023-11-14T22:13:40Z, block 3",
             "  chain           7368568 (embedded)",
             "  built on by     1 of 1 authorities",
-            "                  0x0C0c0C0c0c0c0c0c0c0c0C0C0C0c0c0C0c0c0C0c (A University)",
+            "                  0x0C0c0C0c0c0c0c0c0c0c0C0C0C0c0c0C0c0c0c0c (A University)",
             "                  pox-enclave 0.1.0, a release that this verifier knows",
             "  sandbox         seccomp, no-network",
             "  missing         nothing",

@@ -82,7 +82,8 @@ pub fn seal_resumable(
         result = sealing.begin(&mut sink, random, progress);
     }
     // What can be gone on with stays. What was sealed of a source that changed must not.
-    sink.keep(matches!(result, Err(SealError::Sink(_) | SealError::Io { .. })));
+    let is_interrupted = matches!(result, Err(SealError::Sink(_) | SealError::Io { .. }));
+    sink.keep(is_interrupted && !sink.is_empty().unwrap_or(false));
     result
 }
 
