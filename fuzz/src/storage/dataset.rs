@@ -10,7 +10,7 @@ use pox_seal::engine::Team;
 use pox_seal::{Blake3Digest, FileKey, KeyCommitment};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 /// What a run may write.
@@ -128,6 +128,7 @@ impl ObjectSource for Objects<'_> {
         }
         let mut file = tempfile::tempfile()?;
         file.write_all(self.objects.get(name.as_str()).ok_or(io::ErrorKind::NotFound)?)?;
+        file.rewind()?;
         Ok(Some(file))
     }
 }
