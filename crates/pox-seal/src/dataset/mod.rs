@@ -66,7 +66,8 @@ pub trait ObjectSource {
     /// Reads an object from this offset to its end.
     fn open(&mut self, name: &ObjectName, offset: u64) -> io::Result<Box<dyn Read + '_>>;
 
-    /// The object as a file of this machine, if it is one: the engine then reads it at any offset, from all cores.
+    /// The object as a file of this machine, at its beginning, if it is one: the engine then reads it at any offset, from all
+    /// cores.
     fn file(&mut self, name: &ObjectName) -> io::Result<Option<File>> {
         let _ = name;
         Ok(None)

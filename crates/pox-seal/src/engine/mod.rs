@@ -5,7 +5,7 @@
 //! it at its own offset. Only what is small goes through one thread, in order: chaining values, and whatever the caller
 //! keeps account of. Memory is a constant that doesn't grow with the number of cores ([`Team`]).
 //!
-//! It knows chunks and nothing of formats: a [`Cipher`] says where the text lies in a chunk and what sealing means.
+//! It knows chunks and nothing of formats: a `Cipher` says where the text lies in a chunk and what sealing means.
 
 mod file;
 mod pipeline;
