@@ -17,6 +17,7 @@ pub mod history;
 pub mod id;
 pub mod leaves;
 pub mod ledger;
+pub mod oci;
 pub mod party;
 pub mod proof;
 pub mod receipt;

@@ -79,7 +79,7 @@ impl<'a> Checked<'a> {
         if self.seen > self.endless {
             return Err(Error::Mismatch { digest, why: Mismatch::Endless { limit: self.endless } });
         }
-        let actual = Digest::finish(self.hasher);
+        let actual = Digest::from_bytes(self.hasher.finalize().into());
         if actual != digest {
             return Err(Error::Mismatch { digest, why: Mismatch::Digest { actual } });
         }

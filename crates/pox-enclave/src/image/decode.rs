@@ -53,7 +53,7 @@ impl<R: Read> Budgeted<R> {
     /// Reads to the end, and returns the digest of everything and its length in bytes.
     pub(super) fn finish(mut self) -> Result<(Digest, u64), Invalid> {
         io::copy(&mut self, &mut io::sink()).map_err(Invalid::from_read)?;
-        Ok((Digest::finish(self.hasher), self.seen))
+        Ok((Digest::from_bytes(self.hasher.finalize().into()), self.seen))
     }
 }
 

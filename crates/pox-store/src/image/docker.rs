@@ -4,7 +4,7 @@ use std::io::{Read, copy};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use super::archive::{Archive, Section};
 use super::document::{Manifest, OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP};
@@ -87,7 +87,7 @@ fn describe(mut section: Section) -> Result<(&'static str, Digest)> {
     let mut hasher = Sha256::default();
     copy(&mut section, &mut hasher).map_err(Error::Local)?;
     let media_type = if start == [0x1f, 0x8b] { OCI_LAYER_GZIP } else { OCI_LAYER };
-    Ok((media_type, Digest::finish(hasher)))
+    Ok((media_type, Digest::from_bytes(hasher.finalize().into())))
 }
 
 fn check_platform(image: &Image, wanted: Architecture) -> Result<()> {

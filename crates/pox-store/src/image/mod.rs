@@ -6,7 +6,6 @@
 mod archive;
 mod auth;
 mod copy;
-mod digest;
 mod docker;
 mod document;
 mod layout;
@@ -19,9 +18,9 @@ use std::io::Read;
 use std::sync::Arc;
 
 pub use copy::copy;
-pub use digest::{Digest, DigestError};
 pub use document::{Architecture, Descriptor};
 pub use pack::{LayerCompression, Pack};
+pub use pox_core::oci::{Digest, DigestError};
 pub use source::{ImageSource, Reference};
 
 use crate::{Error, Expected, Result, VerifiedRead};

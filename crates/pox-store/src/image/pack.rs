@@ -193,7 +193,7 @@ impl Pack {
             append(&mut archive, path, entry).map_err(|error| bad(&shown, error))?;
         }
         let hashing = archive.into_inner().map_err(Error::Local)?;
-        let (inner, diff_id) = (hashing.inner, Digest::finish(hashing.hasher));
+        let (inner, diff_id) = (hashing.inner, Digest::from_bytes(hashing.hasher.finalize().into()));
         Ok((finish(inner).map_err(Error::Local)?, diff_id))
     }
 
@@ -280,7 +280,7 @@ impl<W> Hashing<W> {
     }
 
     fn digest(self) -> Digest {
-        Digest::finish(self.hasher)
+        Digest::from_bytes(self.hasher.finalize().into())
     }
 }
 

@@ -1,5 +1,7 @@
-use std::fmt;
-use std::str::FromStr;
+//! Digests as OCI images name their parts (OCI image specification, "Descriptors").
+
+use core::fmt;
+use core::str::FromStr;
 
 /// An OCI content digest: SHA-256, written `sha256:` and 64 lower-case hexadecimal digits.
 ///
@@ -32,11 +34,6 @@ impl Digest {
     /// Returns the 64 hexadecimal digits, as layouts use them for file names.
     pub fn hex(&self) -> String {
         hex::encode(self.0)
-    }
-
-    pub(crate) fn finish(hasher: sha2::Sha256) -> Self {
-        use sha2::Digest as _;
-        Self(hasher.finalize().into())
     }
 }
 
