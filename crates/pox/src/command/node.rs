@@ -91,11 +91,11 @@ fn start(
         .hint("one node at a time uses a home")?;
     let kind = runtime.kind();
     let offer = offer(context, args, account, kind)?;
-    let storage = Storage {
-        access: context.global.ask_ipfs(access(args)?),
-        spool,
-        max_upload: u64::from(offer.resources.disk_mib) << 21,
-    };
+    // Twice what the offer has room for: nothing larger can be opened, or come out.
+    let room = u64::from(offer.resources.disk_mib) << 21;
+    let mut access = context.global.ask_ipfs(access(args)?);
+    access.max_object = room.max(MAX_IMAGE_ARCHIVE);
+    let storage = Storage { access, spool, max_upload: room };
     let contract = context.contract()?;
     let endorser = Arc::new(Sources::default());
     let patience = Patience::default();
@@ -285,4 +285,6 @@ fn ending_name(ending: Ending) -> String {
     }
 }
 
+/// The host unpacks an image archive that an owner names into a temporary file, whatever the task's disk.
+const MAX_IMAGE_ARCHIVE: u64 = 16 << 30;
 const POLL: Duration = Duration::from_millis(300);
