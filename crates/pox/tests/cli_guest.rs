@@ -1,5 +1,5 @@
 //! `pox guest measure`, `pox node doctor`, known releases and endorsements of today, as a user meets them.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 #[path = "../../pox-guest/tests/measure/made.rs"]
 #[allow(dead_code, unreachable_pub, reason = "another crate's helper")]
