@@ -175,6 +175,7 @@ fn tables(target: &Target) -> Vec<String> {
 fn holds_everywhere(place: &Place) {
     answers_are_those_of_a_plain_search(place);
     a_task_with_a_hidden_event_is_flagged(place);
+    several_can_make_it_at_once(place);
     two_cannot_follow_into_one(place);
     readers_see_whole_batches(place);
     an_index_is_of_one_contract(place);
@@ -303,6 +304,19 @@ fn a_task_with_a_hidden_event_is_flagged(place: &Place) {
     let first = index.priority(image, None).unwrap().content;
     assert_eq!(first.flagged, 1);
     assert_ne!(first.first_requested.map(|task| task.task), Some(hidden));
+}
+
+fn several_can_make_it_at_once(place: &Place) {
+    let target = place.target("at_once");
+    let makers: Vec<_> = (0..4)
+        .map(|_| {
+            let target = target.clone();
+            std::thread::spawn(move || Index::follow(&target, domain(), START).map(|index| index.next()))
+        })
+        .collect();
+    for maker in makers {
+        assert_eq!(maker.join().unwrap().unwrap(), START);
+    }
 }
 
 fn two_cannot_follow_into_one(place: &Place) {

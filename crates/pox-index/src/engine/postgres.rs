@@ -50,7 +50,11 @@ impl Postgres {
 
 impl Engine for Postgres {
     fn spell(&self, statement: &str) -> String {
-        statement.replace("{int}", "BIGINT").replace("{bytes}", "BYTEA").replace("{lock}", "FOR UPDATE")
+        statement
+            .replace("{int}", "BIGINT")
+            .replace("{bytes}", "BYTEA")
+            .replace("{lock}", "FOR UPDATE")
+            .replace("{alone}", ALONE)
     }
 
     fn script(&mut self, statements: &str) -> Result<(), IndexError> {
@@ -147,6 +151,8 @@ impl ToSql for Value {
     postgres::types::to_sql_checked!();
 }
 
+/// Whoever makes the tables is alone in it until its transaction ends: what is not there yet has no rows to lock.
+const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtext('pox_index'));";
 /// Statements that are kept ready; a query has as many forms as its filter has parts.
 const MAX_STATEMENTS: usize = 256;
 
