@@ -105,26 +105,27 @@ impl<'a, S: Source> Indexer<'a, S> {
     /// Goes back to the last remembered block that is still in the chain.
     fn take_back(&mut self, head: &Header) -> Result<Back, IndexError> {
         let Some(tip) = self.newest()? else { return Ok(Back::By(0)) };
-        if head.at.number < tip.at.number {
-            let same = self.index.remembered(head.at.number, 1)?;
-            let same = same.first().filter(|known| known.at.number == head.at.number);
-            if same.is_none_or(|known| known.at.hash == head.at.hash) {
-                return Ok(Back::Lags);
-            }
-        } else {
-            match self.source.block(tip.at.number)? {
-                Some(block) if block.at == tip.at => return Ok(Back::By(0)),
-                Some(_) => {}
-                None => return Ok(Back::Lags),
-            }
+        let Some(highest) = self.index.remembered(head.at.number, 1)?.first().copied() else {
+            // Below everything that was read, nothing shows which chain it is.
+            return Ok(Back::Lags);
+        };
+        match self.source.block(highest.at.number)? {
+            Some(block) if block.at == highest.at && highest.at == tip.at => return Ok(Back::By(0)),
+            Some(block) if block.at != highest.at => {}
+            _ => return Ok(Back::Lags),
         }
         // A block that was read is not in the chain: that is the evidence for going back.
-        let mut highest = Some(tip.at.number);
+        let mut highest = Some(highest.at.number);
         while let Some(from) = highest {
             let known = self.index.remembered(from, COMPARED_AT_ONCE)?;
             for block in &known {
-                if self.source.block(block.at.number)?.is_some_and(|found| found.at == block.at) {
-                    return Ok(Back::By(self.index.roll_back(Some(block.at.number))?));
+                match self.source.block(block.at.number)? {
+                    Some(found) if found.at == block.at => {
+                        return Ok(Back::By(self.index.roll_back(Some(block.at.number))?));
+                    }
+                    Some(_) => {}
+                    // Another replica answers, and has not come so far: no evidence of anything.
+                    None => return Ok(Back::Lags),
                 }
             }
             highest = known.last().and_then(|block| block.at.number.checked_sub(1));
@@ -219,7 +220,7 @@ impl<'a, S: Source> Indexer<'a, S> {
             }
             blocks.push(header);
         }
-        let Some(last) = blocks.last() else { return Ok(0) };
+        let last = blocks.last().ok_or_else(|| ChainError::Lagging(format!("block {from}")))?;
         let (to, added) = (last.at.number, events.len() as u64);
         self.index.append(&[Chunk { from, to, blocks, events }])?;
         Ok(added)

@@ -202,18 +202,13 @@ impl Index {
     ) -> Result<T, IndexError> {
         self.engine.begin(Intent::Write)?;
         let written = self.hold().and_then(|()| write(self));
-        match written {
-            Ok(value) => {
-                self.engine.commit().inspect_err(|_| self.at_hand.clear())?;
-                Ok(value)
-            }
-            Err(error) => {
-                self.at_hand.clear();
-                // The first error says more than one about ending what it broke.
-                let _ = self.engine.roll_back();
-                Err(error)
-            }
+        let kept = written.and_then(|value| self.engine.commit().map(|()| value));
+        if kept.is_err() {
+            self.at_hand.clear();
+            // The first error says more than one about ending what it broke.
+            let _ = self.engine.roll_back();
         }
+        kept
     }
 
     /// Checks, and makes sure until the transaction ends, that nobody else brings the index forward.

@@ -23,7 +23,8 @@ pub use error::IndexError;
 pub use follow::{Indexer, Progress, Step};
 pub use index::{Chunk, Index, LocatedEvent, Status, Totals};
 pub use query::{
-    BadPosition, Filter, InputUse, MAX_PAGE, Page, Position, Priority, StepDetail, StepRow, TaskRow,
+    Answer, BadPosition, Filter, InputUse, MAX_PAGE, Page, Position, Priority, StepDetail, StepRow, TaskRow,
+    Uses,
 };
 pub use source::{Header, Source};
 pub use target::{BadTarget, Passwords, Target};

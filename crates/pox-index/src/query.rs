@@ -199,6 +199,25 @@ pub struct InputUse {
     pub history: Vec<StepRow>,
 }
 
+/// An answer, and the one state of the index that it was taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer<T> {
+    /// What the index was of, and how far it had come.
+    pub index: Status,
+    /// What it answers.
+    #[serde(flatten)]
+    pub content: T,
+}
+
+/// Tasks that use an input, in the order of their requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Uses {
+    /// The tasks, each with every step.
+    pub tasks: Vec<InputUse>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Position>,
+}
+
 /// Who was first to run a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Priority {
@@ -208,11 +227,12 @@ pub struct Priority {
     pub first_completed: Option<TaskRow>,
     /// The earliest request, proven or not.
     pub first_requested: Option<TaskRow>,
-    /// Tasks of the program, with the input.
+    /// Tasks of the program, with the input, whose events do not contradict each other.
     pub tasks: u64,
     /// Those among them that are proven.
     pub proven: u64,
-    /// Those among them whose events contradict each other; they count for nothing else here.
+    /// Tasks whose events contradict each other, and that are of the program, or whose request was never told: one of these can
+    /// have been first, and they count for nothing else here.
     pub flagged: u64,
 }
 
@@ -222,20 +242,16 @@ impl Index {
     /// # Errors
     /// The database fails.
     pub fn status(&mut self) -> Result<Status, IndexError> {
+        self.reading(status)
+    }
+
+    /// Asks, and says of which state of the index the answer is.
+    fn answer<T>(
+        &mut self,
+        ask: impl FnOnce(&mut dyn Engine, &Domain) -> Result<T, IndexError>,
+    ) -> Result<Answer<T>, IndexError> {
         self.reading(|engine, domain| {
-            let newest =
-                engine.query("SELECT number, hash, time FROM blocks ORDER BY number DESC LIMIT 1", &[])?;
-            let newest = newest.first().map(|row| {
-                let at = BlockAt { number: row.count(0)?, hash: B256::from(row.fixed::<32>(1)?) };
-                Ok::<_, IndexError>((at, UnixTime(row.count(2)?)))
-            });
-            let newest = newest.transpose()?;
-            Ok(Status {
-                chain_id: domain.chain_id,
-                contract: domain.contract,
-                as_of: newest.map(|(at, _)| at),
-                time: newest.map(|(_, time)| time),
-            })
+            Ok(Answer { index: status(engine, domain)?, content: ask(engine, domain)? })
         })
     }
 
@@ -258,37 +274,23 @@ impl Index {
     ///
     /// # Errors
     /// The database fails.
-    pub fn tasks(&mut self, filter: &Filter, limit: u32) -> Result<Page, IndexError> {
-        let limit = limit.clamp(1, MAX_PAGE);
-        self.reading(|engine, _| {
-            let mut wanted = Wanted::of(filter)?;
-            // One more than is shown tells whether there are more.
-            let more = wanted.value(Value::Int(i64::from(limit) + 1));
-            let ask = format!(
-                "SELECT {TASK_COLUMNS} FROM tasks t {} ORDER BY t.block, t.position LIMIT {more}",
-                wanted.clause()
-            );
-            let mut tasks = read_tasks(engine, &ask, &wanted.values)?;
-            let is_more = tasks.len() > limit as usize;
-            tasks.truncate(limit as usize);
-            let next = if is_more { tasks.last().map(|task| task.requested) } else { None };
-            Ok(Page { tasks, next })
-        })
+    pub fn tasks(&mut self, filter: &Filter, limit: u32) -> Result<Answer<Page>, IndexError> {
+        self.answer(|engine, _| page(engine, filter, limit))
     }
 
     /// A task, and its steps; `None` if the index has none with this id.
     ///
     /// # Errors
     /// The database fails.
-    pub fn task(&mut self, task: TaskId) -> Result<Option<InputUse>, IndexError> {
-        self.reading(|engine, domain| {
+    pub fn task(&mut self, task: TaskId) -> Result<Answer<Option<InputUse>>, IndexError> {
+        self.answer(|engine, domain| {
             let ask = format!("SELECT {TASK_COLUMNS} FROM tasks t WHERE t.id = $1");
             let found = read_tasks(engine, &ask, &[Value::bytes(task.0)])?.pop();
             found.map(|task| with_steps(engine, domain, task)).transpose()
         })
     }
 
-    /// Every task that uses an input, with every step, in the order of their requests; and where the next page begins.
+    /// Every task that uses an input, with every step, in the order of their requests.
     ///
     /// # Errors
     /// The database fails.
@@ -297,13 +299,13 @@ impl Index {
         input: DatasetCommitment,
         after: Option<Position>,
         limit: u32,
-    ) -> Result<(Vec<InputUse>, Option<Position>), IndexError> {
+    ) -> Result<Answer<Uses>, IndexError> {
         let filter = Filter { input: Some(input), after, ..Filter::default() };
-        let page = self.tasks(&filter, limit)?;
-        let uses = self.reading(|engine, domain| {
-            page.tasks.into_iter().map(|task| with_steps(engine, domain, task)).collect::<Result<Vec<_>, _>>()
-        })?;
-        Ok((uses, page.next))
+        self.answer(|engine, domain| {
+            let Page { tasks, next } = page(engine, &filter, limit)?;
+            let tasks = tasks.into_iter().map(|task| with_steps(engine, domain, task));
+            Ok(Uses { tasks: tasks.collect::<Result<_, _>>()?, next })
+        })
     }
 
     /// Who was first to run a program, on an input if one is named.
@@ -314,10 +316,10 @@ impl Index {
         &mut self,
         image: ImageDigest,
         input: Option<DatasetCommitment>,
-    ) -> Result<Priority, IndexError> {
+    ) -> Result<Answer<Priority>, IndexError> {
         let filter = Filter { image: Some(image), input, ..Filter::default() };
-        self.reading(|engine, _| {
-            let wanted = Wanted::of(&filter)?;
+        self.answer(|engine, _| {
+            let wanted = Wanted::of(&filter);
             let clause = wanted.clause();
             let mut first = |more: &str, order: &str| {
                 let ask = format!(
@@ -336,9 +338,10 @@ impl Index {
                 first_proven,
                 first_completed,
                 first_requested,
-                tasks: count("")?,
+                tasks: count("AND t.fault IS NULL")?,
                 proven: count("AND t.fault IS NULL AND t.proven_block IS NOT NULL")?,
-                flagged: count("AND t.fault IS NOT NULL")?,
+                // Without its request, nobody knows what program a task is of.
+                flagged: count("AND t.fault IS NOT NULL OR t.image IS NULL")?,
             })
         })
     }
@@ -351,7 +354,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(filter: &Filter) -> Result<Self, IndexError> {
+    fn of(filter: &Filter) -> Self {
         let mut wanted = Self { conditions: Vec::new(), values: Vec::new() };
         wanted.when("t.owner =", filter.owner.map(Value::bytes));
         wanted.when("t.processor =", filter.processor.map(Value::bytes));
@@ -365,11 +368,11 @@ impl Wanted {
             wanted.conditions.push(format!("t.id IN (SELECT i.task FROM inputs i WHERE i.input = {place})"));
         }
         if let Some(after) = filter.after {
-            let block = wanted.value(Value::exact(after.block, "block number")?);
-            let position = wanted.value(Value::exact(after.index, "log index")?);
+            let block = wanted.value(Value::saturating(after.block));
+            let position = wanted.value(Value::saturating(after.index));
             wanted.conditions.push(format!("(t.block, t.position) > ({block}, {position})"));
         }
-        Ok(wanted)
+        wanted
     }
 
     fn when(&mut self, condition: &str, value: Option<Value>) {
@@ -391,6 +394,37 @@ impl Wanted {
         }
         format!("WHERE {}", self.conditions.join(" AND "))
     }
+}
+
+fn status(engine: &mut dyn Engine, domain: &Domain) -> Result<Status, IndexError> {
+    let newest = engine.query("SELECT number, hash, time FROM blocks ORDER BY number DESC LIMIT 1", &[])?;
+    let newest = newest.first().map(|row| {
+        let at = BlockAt { number: row.count(0)?, hash: B256::from(row.fixed::<32>(1)?) };
+        Ok::<_, IndexError>((at, UnixTime(row.count(2)?)))
+    });
+    let newest = newest.transpose()?;
+    Ok(Status {
+        chain_id: domain.chain_id,
+        contract: domain.contract,
+        as_of: newest.map(|(at, _)| at),
+        time: newest.map(|(_, time)| time),
+    })
+}
+
+fn page(engine: &mut dyn Engine, filter: &Filter, limit: u32) -> Result<Page, IndexError> {
+    let limit = limit.clamp(1, MAX_PAGE);
+    let mut wanted = Wanted::of(filter);
+    // One more than is shown tells whether there are more.
+    let more = wanted.value(Value::Int(i64::from(limit) + 1));
+    let ask = format!(
+        "SELECT {TASK_COLUMNS} FROM tasks t {} ORDER BY t.block, t.position LIMIT {more}",
+        wanted.clause()
+    );
+    let mut tasks = read_tasks(engine, &ask, &wanted.values)?;
+    let is_more = tasks.len() > limit as usize;
+    tasks.truncate(limit as usize);
+    let next = if is_more { tasks.last().map(|task| task.requested) } else { None };
+    Ok(Page { tasks, next })
 }
 
 const TASK_COLUMNS: &str = "t.id, t.block, t.position, t.time, t.owner, t.image, t.phase, t.deadline, t.processor, \

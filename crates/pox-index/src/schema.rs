@@ -152,7 +152,7 @@ CREATE TABLE receipts (
 ";
 
 /// The one row of it: what the index is of, and the first block that was not read.
-const HEAD: &str = "CREATE TABLE IF NOT EXISTS pox_index (
+const HEAD: &str = "{alone}CREATE TABLE IF NOT EXISTS pox_index (
     one {int} PRIMARY KEY CHECK (one = 1), version {int} NOT NULL, chain TEXT NOT NULL, contract {bytes} NOT NULL,
     start {int} NOT NULL, next {int} NOT NULL)";
 

@@ -37,7 +37,7 @@ pub enum BadTarget {
 }
 
 /// Where PostgreSQL's programs look for a password, as the environment has it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Passwords {
     /// `PGPASSWORD`.
     pub password: Option<String>,

@@ -6,10 +6,10 @@ mod common;
 use common::chain::{Chain, Dice, START, account, domain, image, input};
 use common::everything;
 use common::server::Server;
-use pox_chain::ChainError;
+use pox_chain::{ChainError, Log};
 use pox_core::{DatasetCommitment, Domain, Event, ImageDigest, Phase};
 use pox_index::{
-    BadTarget, Filter, Index, IndexError, Indexer, Position, Progress, Source as _, StepDetail, Target,
+    BadTarget, Filter, Header, Index, IndexError, Indexer, Position, Progress, Source, StepDetail, Target,
     TaskRow,
 };
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn from_scratch(chain: &Chain) -> String {
 fn all_tasks(index: &mut Index) -> Vec<TaskRow> {
     let (mut tasks, mut filter) = (Vec::new(), Filter::default());
     loop {
-        let mut page = index.tasks(&filter, 17).unwrap();
+        let mut page = index.tasks(&filter, 17).unwrap().content;
         tasks.append(&mut page.tasks);
         match page.next {
             Some(next) => filter.after = Some(next),
@@ -157,6 +157,7 @@ fn tables(target: &Target) -> Vec<String> {
         ("matches", "block, position"),
         ("approvals", "block, position"),
         ("receipts", "block, position"),
+        ("members", "block, position"),
         ("pox_index", "one"),
     ] {
         let mut ask = connection.prepare(&format!("SELECT * FROM {table} ORDER BY {order}")).unwrap();
@@ -174,6 +175,7 @@ fn tables(target: &Target) -> Vec<String> {
 fn holds_everywhere(place: &Place) {
     answers_are_those_of_a_plain_search(place);
     a_task_with_a_hidden_event_is_flagged(place);
+    several_can_make_it_at_once(place);
     two_cannot_follow_into_one(place);
     readers_see_whole_batches(place);
     an_index_is_of_one_contract(place);
@@ -212,7 +214,7 @@ fn answers_are_those_of_a_plain_search(place: &Place) {
     let all = all_tasks(&mut index);
     assert!(all.len() > 100 && all.windows(2).all(|two| two[0].requested < two[1].requested));
     let mut search = |filter: &Filter, fits: &dyn Fn(&TaskRow) -> bool| {
-        let found = index.tasks(filter, 1000).unwrap().tasks;
+        let found = index.tasks(filter, 1000).unwrap().content.tasks;
         let expected: Vec<_> = all.iter().filter(|task| fits(task)).cloned().collect();
         assert!(!expected.is_empty(), "{filter:?}");
         assert_eq!(found, expected, "{filter:?}");
@@ -239,10 +241,10 @@ fn answers_are_those_of_a_plain_search(place: &Place) {
     });
     priority_is_that_of_a_plain_search(&mut index, &all);
 
-    let (uses, next) = index.uses(input_2, None, 1000).unwrap();
-    assert_eq!(next, None);
-    assert_eq!(uses.len(), all.iter().filter(|task| task.inputs.contains(&input_2)).count());
-    for used in uses {
+    let uses = index.uses(input_2, None, 1000).unwrap().content;
+    assert_eq!(uses.next, None);
+    assert_eq!(uses.tasks.len(), all.iter().filter(|task| task.inputs.contains(&input_2)).count());
+    for used in uses.tasks {
         assert_eq!(used.history.len() as u64, used.task.steps);
         assert!(matches!(used.history[0].detail, StepDetail::Requested { .. }));
         assert!(used.history.windows(2).all(|two| two[0].place < two[1].place));
@@ -256,7 +258,7 @@ fn priority_is_that_of_a_plain_search(index: &mut Index, all: &[TaskRow]) {
             let fits = |task: &&TaskRow| {
                 task.image == Some(digest) && wanted.is_none_or(|wanted| task.inputs.contains(&wanted))
             };
-            let found = index.priority(digest, wanted).unwrap();
+            let found = index.priority(digest, wanted).unwrap().content;
             let fitting: Vec<&TaskRow> = all.iter().filter(fits).collect();
             let proven: Vec<_> = fitting.iter().filter(|task| task.proven.is_some()).collect();
             let first = |only: &dyn Fn(&TaskRow) -> bool| {
@@ -296,12 +298,25 @@ fn a_task_with_a_hidden_event_is_flagged(place: &Place) {
     assert_eq!(flagged.len(), 1);
     assert_eq!((flagged[0].task, flagged[0].phase), (hidden, Phase::Requested));
     assert_eq!(index.totals().unwrap().flagged, 1);
-    assert_eq!(index.task(hidden).unwrap().unwrap().history.len(), 1, "nothing is derived after it");
+    assert_eq!(index.task(hidden).unwrap().content.unwrap().history.len(), 1, "nothing is derived after it");
     // What was flagged is not first in anything.
     let image = flagged[0].image.unwrap();
-    let first = index.priority(image, None).unwrap();
+    let first = index.priority(image, None).unwrap().content;
     assert_eq!(first.flagged, 1);
     assert_ne!(first.first_requested.map(|task| task.task), Some(hidden));
+}
+
+fn several_can_make_it_at_once(place: &Place) {
+    let target = place.target("at_once");
+    let makers: Vec<_> = (0..4)
+        .map(|_| {
+            let target = target.clone();
+            std::thread::spawn(move || Index::follow(&target, domain(), START).map(|index| index.next()))
+        })
+        .collect();
+    for maker in makers {
+        assert_eq!(maker.join().unwrap().unwrap(), START);
+    }
 }
 
 fn two_cannot_follow_into_one(place: &Place) {
@@ -331,10 +346,13 @@ fn readers_see_whole_batches(place: &Place) {
                     if let Some(newest) = status.as_of {
                         seen.insert(newest.number);
                     }
-                    // Each task has all its steps, whatever is being written.
-                    for task in index.tasks(&Filter::default(), 5).unwrap().tasks {
-                        let whole = index.task(task.task).unwrap().unwrap();
-                        assert_eq!(whole.history.len() as u64, whole.task.steps);
+                    // Each task has all its steps, whatever is being written, and none that is younger than the answer says.
+                    let shared = DatasetCommitment(input(2));
+                    let used = index.uses(shared, None, 1_000).unwrap();
+                    for task in used.content.tasks {
+                        assert_eq!(task.history.len() as u64, task.task.steps);
+                        let newest = used.index.as_of.unwrap().number;
+                        assert!(task.history.iter().all(|step| step.place.block <= newest));
                     }
                 }
             })
@@ -382,6 +400,107 @@ fn a_source_that_lags_takes_nothing_back() {
     assert_eq!(everything(&mut index), before);
     chain.blocks.write().unwrap().extend(held_back);
     assert_eq!(Indexer::new(&chain, &mut index).step().unwrap().progress, Progress::CaughtUp);
+}
+
+#[test]
+fn a_shorter_chain_is_noticed_where_nothing_of_its_newest_block_was_kept() {
+    let chain = Chain::new(6);
+    chain.grow(60, 3);
+    chain.grow(2_000, 0);
+    let mut index = follow(&Target::Memory);
+    Indexer::new(&chain, &mut index).catch_up(&mut |_| ()).unwrap();
+    chain.fork(2_020, 1);
+    chain.grow(100, 1);
+    let step = Indexer::new(&chain, &mut index).catch_up(&mut |_| ()).unwrap();
+    assert_eq!((step.progress, step.block), (Progress::CaughtUp, chain.head().unwrap().at.number));
+    assert_eq!(everything(&mut index), from_scratch(&chain));
+}
+
+/// A pool of replicas: one knows the newest block, and of others some have not come so far.
+struct Pool<'a> {
+    chain: &'a Chain,
+    unknown: std::ops::Range<u64>,
+}
+
+impl Source for Pool<'_> {
+    fn head(&self) -> Result<Header, ChainError> {
+        self.chain.head()
+    }
+
+    fn block(&self, number: u64) -> Result<Option<Header>, ChainError> {
+        if self.unknown.contains(&number) { Ok(None) } else { self.chain.block(number) }
+    }
+
+    fn logs(&self, from: u64, to: u64) -> Result<Vec<Log>, ChainError> {
+        self.chain.logs(from, to)
+    }
+
+    fn range(&self) -> u64 {
+        self.chain.range
+    }
+
+    fn unsettled(&self) -> u64 {
+        self.chain.unsettled
+    }
+}
+
+#[test]
+fn a_replica_that_is_behind_is_said_to_be_and_not_asked_without_end() {
+    let chain = Chain::new(8);
+    chain.grow(60, 3);
+    let mut index = follow(&Target::Memory);
+    Indexer::new(&chain, &mut index).catch_up(&mut |_| ()).unwrap();
+    chain.grow(5, 3);
+    let behind = Pool { chain: &chain, unknown: 61..100 };
+    let refused = Indexer::new(&behind, &mut index).catch_up(&mut |_| ());
+    assert!(matches!(refused, Err(IndexError::Chain(ChainError::Lagging(_)))), "{refused:?}");
+    // A fork is shown, and then nobody has the blocks below it: nothing is taken back for that.
+    let before = everything(&mut index);
+    chain.fork(10, 1);
+    chain.grow(20, 3);
+    let silent = Pool { chain: &chain, unknown: 31..60 };
+    let step = Indexer::new(&silent, &mut index).step().unwrap();
+    assert_eq!((step.progress, step.taken_back), (Progress::SourceLags, 0));
+    assert_eq!(everything(&mut index), before);
+}
+
+#[test]
+fn a_task_whose_request_is_held_back_may_be_of_any_program() {
+    let chain = Chain::new(12);
+    chain.grow(60, 6);
+    for block in chain.blocks.write().unwrap().iter_mut() {
+        let requested =
+            |log: &Log| matches!(Event::parse(&domain(), &log.content), Ok(Event::Requested { .. }));
+        if let Some(place) = block.logs.iter().position(requested) {
+            block.logs.remove(place);
+            break;
+        }
+    }
+    let mut index = follow(&Target::Memory);
+    Indexer::new(&chain, &mut index).catch_up(&mut |_| ()).unwrap();
+    let all = all_tasks(&mut index);
+    assert_eq!(all.iter().filter(|task| task.image.is_none() && task.fault.is_some()).count(), 1);
+    for number in 0..4 {
+        let (program, used) = (ImageDigest(image(number)), DatasetCommitment(input(number)));
+        for wanted in [None, Some(used)] {
+            let found = index.priority(program, wanted).unwrap().content;
+            assert_eq!(found.flagged, 1, "it can have been first");
+            let of = all.iter().filter(|task| {
+                task.image == Some(program) && wanted.is_none_or(|wanted| task.inputs.contains(&wanted))
+            });
+            assert_eq!(found.tasks, of.count() as u64);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_after_the_last_position_that_there_is() {
+    let chain = Chain::new(1);
+    chain.grow(30, 3);
+    let mut index = follow(&Target::Memory);
+    Indexer::new(&chain, &mut index).catch_up(&mut |_| ()).unwrap();
+    let after = Some(Position { block: u64::MAX, index: u64::MAX });
+    assert!(index.tasks(&Filter { after, ..Filter::default() }, 10).unwrap().content.tasks.is_empty());
 }
 
 #[test]

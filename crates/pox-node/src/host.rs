@@ -18,8 +18,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What an enclave reports.
@@ -51,15 +50,18 @@ pub enum Report {
     Gone(String),
 }
 
-/// An enclave that runs. Dropping it kills it.
+/// An enclave that runs. Dropping it kills it, and nothing is reported of it any more.
 #[derive(Debug)]
 pub struct Enclave {
     secrets: Option<Sender<Vec<Vec<u8>>>>,
     process: Child,
-    thread: Option<JoinHandle<()>>,
+    reports: Reports,
     /// Goes when the process is gone.
     _around: Option<Around>,
 }
+
+/// Where an enclave's thread reports to, until the enclave is dropped.
+type Reports = Arc<Mutex<Option<Sender<(TaskId, Report)>>>>;
 
 impl Enclave {
     /// Boots an enclave for one task that may use so much; what happens to it is sent to `reports`.
@@ -80,8 +82,13 @@ impl Enclave {
         let kind = runtime.kind();
         let line = Arc::new(Mutex::new(Line::new(input, BufReader::new(output))));
         let session = Session { kind, line, inbox, storage, endorser, images: HashMap::new() };
-        let thread = std::thread::Builder::new().name(format!("enclave {task}")).spawn(move || {
-            let tell = |report| reports.send((task, report)).is_ok();
+        let reports: Reports = Arc::new(Mutex::new(Some(reports)));
+        let heard = Arc::clone(&reports);
+        std::thread::Builder::new().name(format!("enclave {task}")).spawn(move || {
+            let tell = |report| {
+                let reports = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                reports.as_ref().is_some_and(|reports| reports.send((task, report)).is_ok())
+            };
             if let Err(error) = session.serve(&boot, &tell) {
                 let words = last_words.and_then(|words| words.recv_timeout(LAST_WORDS_PATIENCE).ok());
                 let words =
@@ -89,7 +96,7 @@ impl Enclave {
                 tell(Report::Gone(format!("{error}{}", words.unwrap_or_default())));
             }
         })?;
-        Ok(Self { secrets: Some(secrets), process, thread: Some(thread), _around: around })
+        Ok(Self { secrets: Some(secrets), process, reports, _around: around })
     }
 
     /// Hands the parties' signed and sealed secrets to the enclave, the owner's first.
@@ -102,12 +109,12 @@ impl Enclave {
 impl Drop for Enclave {
     fn drop(&mut self) {
         self.secrets = None;
+        *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // It may have ended by itself; waiting reaps it either way.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        // Its thread ends when it next turns to the enclave. A server that an owner chose can keep it waiting until then, for
+        // as long as the access policy lets it, and the node has other tasks.
     }
 }
 

@@ -97,12 +97,20 @@ impl Journal {
         self.write(ARCHIVES, task.as_bytes(), archive)
     }
 
+    /// A task's archive, if one was kept.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn archive(&self, task: TaskId) -> Result<Option<Vec<u8>>, JournalError> {
+        self.read(ARCHIVES, task.as_bytes())
+    }
+
     /// How far the chain was followed.
     ///
     /// # Errors
     /// The entry is damaged.
     pub fn cursor(&self) -> Result<Option<Cursor>, JournalError> {
-        let bytes = self.state("cursor")?;
+        let bytes = self.read(STATE, "cursor")?;
         let parse =
             |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_err(|_| JournalError::Damaged("the cursor"));
         bytes.map(parse).transpose()
@@ -114,7 +122,7 @@ impl Journal {
     /// The entry is damaged.
     pub fn offer(&self) -> Result<Option<Offer>, JournalError> {
         let parse = |bytes: Vec<u8>| Offer::parse(&bytes).map_err(|_| JournalError::Damaged("the offer"));
-        self.state("offer")?.map(parse).transpose()
+        self.read(STATE, "offer")?.map(parse).transpose()
     }
 
     /// Writes the offer that is about to be posted.
@@ -125,9 +133,13 @@ impl Journal {
         self.write(STATE, "offer", &offer.to_bytes())
     }
 
-    fn state(&self, key: &str) -> Result<Option<Vec<u8>>, JournalError> {
+    fn read<K: redb::Key + 'static>(
+        &self,
+        table: TableDefinition<'_, K, &'static [u8]>,
+        key: K::SelfType<'_>,
+    ) -> Result<Option<Vec<u8>>, JournalError> {
         let read = self.0.begin_read().map_err(failed)?;
-        let table = read.open_table(STATE).map_err(failed)?;
+        let table = read.open_table(table).map_err(failed)?;
         Ok(table.get(key).map_err(failed)?.map(|value| value.value().to_vec()))
     }
 

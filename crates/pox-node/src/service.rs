@@ -254,6 +254,10 @@ impl Service {
                 EnclaveFact::Gone
             }
         };
+        if fact == EnclaveFact::Gone {
+            // As long as it is kept, no other is launched for the task.
+            self.enclaves.remove(&task);
+        }
         self.processor.handle(Fact::Enclave(task, fact), now());
         Ok(())
     }

@@ -23,7 +23,6 @@ impl Directory {
         let (root, below) = allowed_root(path, access)?;
         let fd = fs::open(&root, READ_DIR, Mode::empty()).map_err(local)?;
         let directory = Self { fd };
-        let below = below.to_str().unwrap_or_default().to_owned();
         let parts: Vec<&str> = below.split('/').filter(|part| !part.is_empty()).collect();
         Ok(Self { fd: directory.subdirectory(&parts, create, &path.display().to_string())? })
     }
@@ -53,11 +52,9 @@ impl Directory {
         if mode == PutMode::Create && fs::statat(&parent, *last, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(Error::Exists(name.to_string()));
         }
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = format!("{TEMPORARY}{last}.{}.{count}", std::process::id());
-        let written = write_file(&parent, &temporary, source, len)
-            .and_then(|()| rename(&parent, &temporary, last, mode, name));
+        let (temporary, file) = create_temporary(&parent, last)?;
+        let written =
+            write_file(file, source, len).and_then(|()| rename(&parent, &temporary, last, mode, name));
         if written.is_err() {
             let _ = fs::unlinkat(&parent, temporary.as_str(), AtFlags::empty());
         }
@@ -100,13 +97,15 @@ impl Directory {
 }
 
 /// Finds the allowed root that a path is in. Both are resolved first, so that a link can't lead out.
-fn allowed_root(path: &Path, access: &Access) -> Result<(PathBuf, PathBuf)> {
+fn allowed_root(path: &Path, access: &Access) -> Result<(PathBuf, String)> {
     let refused = || Error::Refused(Refused::Path(path.display().to_string()));
     let resolved = resolve(path).map_err(Error::Local)?;
     for root in &access.roots {
         let Ok(root) = root.canonicalize() else { continue };
         if let Ok(below) = resolved.strip_prefix(&root) {
-            return Ok((root.clone(), below.to_owned()));
+            // A link can lead to a folder whose name is no text.
+            let below = below.to_str().ok_or_else(refused)?.to_owned();
+            return Ok((root, below));
         }
     }
     Err(refused())
@@ -122,9 +121,21 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn write_file(parent: &OwnedFd, name: &str, source: &mut dyn Read, len: u64) -> Result<()> {
+/// Makes a file that nobody else has; one that stands there was left by a process of the same number that was killed.
+fn create_temporary(parent: &OwnedFd, last: &str) -> Result<(String, File)> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)).map_err(local)?);
+    loop {
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{TEMPORARY}{last}.{}.{count}", std::process::id());
+        match fs::openat(parent, name.as_str(), flags, Mode::from_raw_mode(0o644)) {
+            Err(Errno::EXIST) => {}
+            other => return Ok((name, File::from(other.map_err(local)?))),
+        }
+    }
+}
+
+fn write_file(mut file: File, source: &mut dyn Read, len: u64) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
     let mut left = len;
     loop {

@@ -140,11 +140,6 @@ impl Location {
         }
     }
 
-    /// Whether what it names can never change, and so can't be written to.
-    pub fn is_content_address(&self) -> bool {
-        matches!(self.0, Kind::Ipfs { .. })
-    }
-
     pub(crate) fn of_content(root: Cid, path: &str) -> Self {
         Self(Kind::Ipfs { root, path: path.into() })
     }

@@ -150,14 +150,18 @@ impl Net {
     /// Reads a whole small body, of at most `limit` bytes.
     pub(crate) async fn small_body(&self, response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
         let mut body = self.body(response);
-        let mut bytes = Vec::new();
-        while let Some(piece) = body.next().await {
-            bytes.extend_from_slice(&piece?);
-            if bytes.len() > limit {
-                return Err(Fault::Protocol("its answer is too long"));
+        let whole = async {
+            let mut bytes = Vec::new();
+            while let Some(piece) = body.next().await {
+                bytes.extend_from_slice(&piece?);
+                if bytes.len() > limit {
+                    return Err(Fault::Protocol("its answer is too long"));
+                }
             }
-        }
-        Ok(bytes)
+            Ok(bytes)
+        };
+        let total = self.access.timeouts.total;
+        tokio::time::timeout(total, whole).await.map_err(|_| Fault::Stalled(total))?
     }
 }
 

@@ -56,6 +56,29 @@ fn a_failed_write_leaves_nothing() {
 }
 
 #[test]
+fn what_a_killed_process_left_is_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    // Of this process's number, as the first process of a container has the same each time.
+    for count in 0..1000 {
+        fs::write(dir.path().join(format!(".pox-tmp.x.{}.{count}", std::process::id())), "half").unwrap();
+    }
+    let store = open(dir.path(), dir.path()).unwrap();
+    put(&store, "x", b"whole", PutMode::Create).unwrap();
+    assert_eq!(get(&store, "x", Range::ALL).unwrap(), b"whole");
+}
+
+#[test]
+fn a_folder_whose_name_is_no_text_is_not_taken_for_the_root() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    fs::create_dir(&odd).unwrap();
+    symlink(&odd, dir.path().join("link")).unwrap();
+    let opened = open(&dir.path().join("link"), dir.path());
+    assert!(matches!(opened, Err(Error::Refused(Refused::Path(_)))));
+}
+
+#[test]
 fn only_allowed_directories_are_touched() {
     let dir = tempfile::tempdir().unwrap();
     let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));

@@ -210,6 +210,44 @@ fn credentials_do_not_follow_a_redirect() {
 }
 
 #[test]
+fn whoever_a_registry_leads_to_is_not_logged_in_to() {
+    let own = Arc::new(Mutex::new(String::new()));
+    let address = own.clone();
+    let thief = Server::start(move |_| {
+        let realm = format!("Bearer realm=\"http://{}/token\"", address.lock().unwrap());
+        Response::status(401).header("www-authenticate", realm)
+    });
+    let to = thief.address;
+    *own.lock().unwrap() = to.to_string();
+    let server = Server::start(move |_| Response::status(307).header("location", format!("http://{to}/x")));
+    let login = Login {
+        registry: server.address.to_string().parse().unwrap(),
+        user: "me".into(),
+        password: zeroize::Zeroizing::new("pass".into()),
+    };
+    let access = server.access().allow_host(to.to_string().parse().unwrap()).login(login);
+    let result = source(&format!("docker://{}/pox/task:v1", server.address)).open(PLATFORM, &access);
+    assert!(matches!(result, Err(Error::Denied(401))));
+    assert!(!thief.seen().is_empty());
+    assert!(thief.seen().iter().all(|request| request.header("authorization").is_none()));
+}
+
+#[test]
+fn a_document_that_drips_ends_at_the_deadline() {
+    let server = Server::start(|_| Response {
+        pace: Some(Duration::from_millis(50)),
+        ..Response::status(200).body(&[b' '; 1 << 20])
+    });
+    let mut access = server.access();
+    access.timeouts.total = Duration::from_millis(300);
+    access.attempts = 1;
+    let start = Instant::now();
+    let result = source(&format!("docker://{}/pox/task:v1", server.address)).open(PLATFORM, &access);
+    assert!(matches!(result, Err(Error::TimedOut(_))));
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
 fn registries_in_private_networks_are_refused_by_default() {
     let (server, _) = registry(|_| None);
     let from = source(&format!("docker://{}/pox/task:v1", server.address));

@@ -157,6 +157,21 @@ fn openssl_reads_our_query_and_we_read_its_answer() {
 }
 
 /// Bitcoin's first block, and the only transaction in it.
+#[test]
+fn an_answer_that_would_make_the_file_unreadable_is_not_added() {
+    let mut ots = Ots::begin(file(), [3; 16]);
+    let message = ots.submission();
+    let pending = Attestation::Pending { uri: "https://a".into() };
+    assert!(ots.merge(&message, &Stamp { attestations: vec![pending], branches: vec![] }));
+    let before = ots.clone();
+    let end = Stamp { attestations: vec![Attestation::Bitcoin { height: 1 }], branches: vec![] };
+    let deep = (0..256)
+        .fold(end, |stamp, _| Stamp { attestations: vec![], branches: vec![(Operation::Sha256, stamp)] });
+    assert_eq!(Stamp::parse(&deep.to_bytes()).as_ref(), Ok(&deep), "by itself it is an answer");
+    assert!(!ots.merge(&message, &deep));
+    assert_eq!(ots, before);
+}
+
 const GENESIS: [u8; 80] = hex!(
     "0100000000000000000000000000000000000000000000000000000000000000000000003ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c"
 );

@@ -355,7 +355,7 @@ impl From<pox_node::owner::ProofError> for Failure {
                 Self::chained(Culprit::Usage, &error).with_hint("`pox status` shows where it stands")
             }
             ProofError::OtherArchive => Self::chained(Culprit::Storage, &error)
-                .with_hint("the processor keeps a copy; ask it, or look beside the sealed results"),
+                .with_hint("the processor keeps a copy, which it gets by `pox node archive`; or look beside the sealed results"),
             _ => Self::chained(Culprit::Usage, &error),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::cli::Global;
 use crate::error::Failure;
+use crate::page::plain;
 use std::io::{self, IsTerminal, Write};
 
 /// How this run prints.
@@ -36,10 +37,10 @@ impl Output {
         Self { indent: "   ", ..self }
     }
 
-    /// A few words about what is happening.
+    /// A few words about what is happening. What others wrote can be among them.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            let lines = text.as_ref().split('\n');
+            let lines = text.as_ref().split('\n').map(plain);
             lines.for_each(|line| eprintln!("{}", format!("{}{line}", self.indent).trim_end()));
         }
     }
@@ -55,11 +56,15 @@ impl Output {
             let document = serde_json::json!({ "failure": failure });
             let _ = write_out(&document.to_string());
         }
-        eprintln!("error: {}", failure.error);
+        eprintln!("error: {}", plain_lines(&failure.error));
         if let Some(hint) = &failure.hint {
-            eprintln!("hint: {hint}");
+            eprintln!("hint: {}", plain_lines(hint));
         }
     }
+}
+
+fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a text and a line end to standard output.

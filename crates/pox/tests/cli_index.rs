@@ -53,22 +53,17 @@ fn who_was_first_and_what_was_done_with_the_data() {
     assert_eq!(priority["first_proven"]["task"], id);
     assert_eq!((&priority["tasks"], &priority["proven"]), (&json!(2), &json!(1)));
     assert!(priority["index"]["as_of"]["number"].as_u64().unwrap() > 0 && priority.get("grade").is_none());
+    // What is gone from beside the results, the processor still has.
+    world.pox("processor", &["node", "archive", id, "--to", "kept"]);
+    let never = world.try_pox("processor", &["node", "archive", second.as_str().unwrap(), "--to", "kept"]);
+    assert!(text(&never.stderr).contains("has proven no task"), "{}", text(&never.stderr));
     let hex = format!("sha256:{}", image.trim_start_matches("0x"));
     let shown = world.pox("nobody", &["priority", &hex, "--db", "index.db"]);
     assert!(shown.contains("first: the task whose receipt stands first in the chain"), "{shown}");
     assert!(shown.contains("only its proof shows") && shown.contains("as of block "), "{shown}");
     let proven = world.json(
         "nobody",
-        &[
-            "priority",
-            image,
-            "--db",
-            "index.db",
-            "--proof",
-            "first.pox",
-            "--archive",
-            "sealed-results-task.yaml",
-        ],
+        &["priority", image, "--db", "index.db", "--proof", "first.pox", "--archive", "kept"],
     );
     assert_eq!(proven["proof"]["grade"], "simulated");
     let other = format!("0x{}", "77".repeat(32));

@@ -26,6 +26,20 @@ fn with_dataset() -> (Scratch, String) {
 }
 
 #[test]
+fn what_others_wrote_moves_nothing_on_the_terminal() {
+    let scratch = Scratch::new();
+    let entry = |tag: &str| {
+        let digest = "0".repeat(64);
+        let tag = format!(r#""annotations":{{"org.opencontainers.image.ref.name":"{tag}"}}"#);
+        format!(r#"{{"mediaType":"x","digest":"sha256:{digest}","size":1,{tag}}}"#)
+    };
+    let images = format!("{},{}", entry("one"), entry("\\u001b[2J\\u202etwo"));
+    scratch.write("image/index.json", format!(r#"{{"schemaVersion":2,"manifests":[{images}]}}"#));
+    let several = scratch.fails(&["image", "digest", "oci:image"]);
+    assert!(several.contains("name one of: one, \u{fffd}[2J\u{fffd}two\n"), "{several:?}");
+}
+
+#[test]
 fn keys_are_made_once_and_for_their_user_only() {
     let scratch = Scratch::new();
     assert!(scratch.fails(&["key", "show"]).contains("hint: make keys with `pox key new`"));

@@ -53,6 +53,22 @@ fn a_calendar_s_promise_becomes_a_block() {
 }
 
 #[test]
+fn a_calendar_that_is_gone_keeps_nobody_from_the_others() {
+    let scratch = Scratch::new();
+    let (gone, there) = (Calendar::start(), Calendar::start());
+    scratch.write("proof.pox", b"a proof");
+    let both = ["--calendar", &gone.url, "--calendar", &there.url];
+    scratch.json(&[&["timestamp", "create", "proof.pox"][..], &both].concat());
+    gone.break_down();
+    there.confirm(77);
+    let upgrade = ["timestamp", "upgrade", "proof.pox.ots"];
+    let upgraded = scratch.json(&[&upgrade[..], &both].concat());
+    assert_eq!((&upgraded["upgraded"], &upgraded["blocks"]), (&1.into(), &serde_json::json!([77])));
+    let alone = scratch.fails(&[&upgrade[..], &both[..2]].concat());
+    assert!(alone.contains("HTTP status 503"), "{alone}");
+}
+
+#[test]
 fn an_authority_s_stamp_is_verified_offline() {
     let scratch = Scratch::new();
     let from = |name: &str| fs::read(stamps().join(name)).unwrap();

@@ -10,6 +10,7 @@ use postgres::types::{IsNull, ToSql, Type};
 use postgres::{Client, Config, NoTls, Statement};
 use std::collections::HashMap;
 use std::error::Error;
+use std::net::IpAddr;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub(super) struct Postgres {
@@ -21,13 +22,7 @@ impl Postgres {
     pub(super) fn open(config: &Config) -> Result<Self, IndexError> {
         // Over a socket or loopback nobody listens; anywhere else the server has to show a certificate, unless the user says
         // that it has none.
-        let is_local = config.get_hosts().iter().all(|host| match host {
-            Host::Unix(_) => true,
-            Host::Tcp(name) => {
-                name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-            }
-        });
-        let client = match (config.get_ssl_mode(), is_local) {
+        let client = match (config.get_ssl_mode(), is_local(config)) {
             (SslMode::Disable, _) | (SslMode::Prefer, true) => config.connect(NoTls)?,
             _ => {
                 // Whoever has chosen one before has chosen for this too.
@@ -55,7 +50,11 @@ impl Postgres {
 
 impl Engine for Postgres {
     fn spell(&self, statement: &str) -> String {
-        statement.replace("{int}", "BIGINT").replace("{bytes}", "BYTEA").replace("{lock}", "FOR UPDATE")
+        statement
+            .replace("{int}", "BIGINT")
+            .replace("{bytes}", "BYTEA")
+            .replace("{lock}", "FOR UPDATE")
+            .replace("{alone}", ALONE)
     }
 
     fn script(&mut self, statements: &str) -> Result<(), IndexError> {
@@ -106,6 +105,16 @@ impl Engine for Postgres {
     }
 }
 
+/// Whether every server that is named is on this machine. An address goes before the name that it is given for.
+fn is_local(config: &Config) -> bool {
+    let addresses = config.get_hostaddrs();
+    addresses.iter().all(IpAddr::is_loopback)
+        && config.get_hosts().iter().all(|host| match host {
+            Host::Unix(_) => true,
+            Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()),
+        })
+}
+
 fn references(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
@@ -142,5 +151,29 @@ impl ToSql for Value {
     postgres::types::to_sql_checked!();
 }
 
+/// Whoever makes the tables is alone in it until its transaction ends: what is not there yet has no rows to lock.
+const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtext('pox_index'));";
 /// Statements that are kept ready; a query has as many forms as its filter has parts.
 const MAX_STATEMENTS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_without_tls() {
+        let local = |url: &str| is_local(&url.parse().unwrap());
+        for url in ["postgres:///db?host=/run/pg", "postgres://localhost/db", "postgres://127.0.0.1,[::1]/db"]
+        {
+            assert!(local(url), "{url}");
+        }
+        for url in [
+            "postgres://db.example/pox",
+            "postgres://localhost,db.example/pox",
+            "postgres://localhost/pox?hostaddr=192.0.2.1",
+            "postgres:///pox?hostaddr=192.0.2.1",
+        ] {
+            assert!(!local(url), "{url}");
+        }
+    }
+}

@@ -46,7 +46,9 @@ impl Sqlite {
 
 impl Engine for Sqlite {
     fn spell(&self, statement: &str) -> String {
-        statement.replace("{int}", "INTEGER").replace("{bytes}", "BLOB").replace("{lock}", "")
+        // A transaction that is for writing is alone from its beginning.
+        let statement = statement.replace("{lock}", "").replace("{alone}", "");
+        statement.replace("{int}", "INTEGER").replace("{bytes}", "BLOB")
     }
 
     fn script(&mut self, statements: &str) -> Result<(), IndexError> {

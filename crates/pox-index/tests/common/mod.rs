@@ -12,9 +12,9 @@ pub fn everything(index: &mut Index) -> String {
     let mut all = format!("next {} {status:?} {totals:?}\n", index.next());
     let mut filter = Filter::default();
     loop {
-        let page = index.tasks(&filter, 50).unwrap();
+        let page = index.tasks(&filter, 50).unwrap().content;
         for row in page.tasks {
-            let InputUse { task, history } = index.task(row.task).unwrap().unwrap();
+            let InputUse { task, history } = index.task(row.task).unwrap().content.unwrap();
             assert_eq!(task, row);
             all += &format!("{task:?}\n{history:?}\n");
         }

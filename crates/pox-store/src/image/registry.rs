@@ -109,6 +109,10 @@ impl Registry {
         if first.status() != StatusCode::UNAUTHORIZED {
             return Net::check(first, &request);
         }
+        // A challenge of somebody to whom the registry led us is none of the registry's.
+        if first.url().origin() != self.base.origin() {
+            return Err(Fault::Denied(first.status().as_u16()));
+        }
         let Some(answer) = auth::answer(&self.net, &first, self.login.as_ref()).await? else {
             return Err(Fault::Denied(first.status().as_u16()));
         };

@@ -103,7 +103,10 @@ impl Walk {
             for (cid, size) in children.into_iter().rev() {
                 // Never below the beginning: the sizes add up to that of the whole, as was checked.
                 end -= size;
-                self.pieces.push(Piece { cid, at: end, size, depth: depth + 1, fetch: None });
+                // What adds no bytes is not gone through: it could be as many blocks as there are ways through its links.
+                if size > 0 {
+                    self.pieces.push(Piece { cid, at: end, size, depth: depth + 1, fetch: None });
+                }
             }
             self.fetch_ahead();
             let own = block.slice(data);

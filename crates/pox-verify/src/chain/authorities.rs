@@ -178,9 +178,7 @@ impl<'a> Timeline<'a> {
                 continue;
             }
             // Aura looks at no other announcement by that contract before the set of this one seals.
-            let is_final = |end: &usize| self.count(&run[..=*end], &terms[..=*end], position).is_final;
-            let made_final = (position..run.len()).take_while(|end| terms[*end] == term).find(is_final);
-            let after = made_final.and_then(|end| terms.get(end + 1));
+            let after = self.made_final(run, &terms, position).and_then(|end| terms.get(end + 1));
             if after == Some(&term) {
                 return Err(SealFault::Skipped { number: header.number });
             }
@@ -199,6 +197,17 @@ impl<'a> Timeline<'a> {
             aura::check_succession(&pair[0], &pair[1]).map_err(at(position + 1))?;
         }
         Ok(Some(terms))
+    }
+
+    /// The header with which enough of a header's own set have built on it, if there is one in the run.
+    fn made_final(&self, run: &[Header], terms: &[usize], position: usize) -> Option<usize> {
+        let (term, number) = (terms[position], run[position].number);
+        let of = self.terms[term].validators.len();
+        let mut builders = BTreeSet::new();
+        (position..run.len()).take_while(|end| terms[*end] == term).find(|end| {
+            builders.insert(run[*end].author);
+            self.rule.is_enough(builders.len(), of, number)
+        })
     }
 
     /// Counts who built on a header of a run whose sets [`Self::check`] gave.

@@ -123,6 +123,17 @@ pub(crate) struct NodeMachine {
 pub(crate) enum NodeCommand {
     /// Say which TEEs this machine has, which it lacks and why, and what to do about it
     Doctor,
+    /// Write the archive of a task that this node has proven, for an owner who has lost it; the node must not run meanwhile
+    Archive(NodeArchive),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeArchive {
+    /// The task
+    pub(crate) task: String,
+    /// Folder that gets the file `ARCHIVE`; `pox proof --archive` takes it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
 }
 
 /// What a task's virtual machine runs on.

@@ -10,10 +10,11 @@ use crate::progress::BlockProgress;
 use pox_core::receipt::Outcome;
 use pox_core::{DatasetCommitment, ImageDigest, Phase, ResultsCommitment, TaskId, UnixTime};
 use pox_index::{
-    Filter, Index, IndexError, Indexer, InputUse, Passwords, Position, Priority, Progress, Status,
-    StepDetail, StepRow, Target, TaskRow,
+    Answer, Filter, Index, IndexError, Indexer, InputUse, Passwords, Position, Priority, Progress, Status,
+    StepDetail, StepRow, Target, TaskRow, Uses,
 };
 use serde::Serialize;
+use std::env::VarError;
 use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -75,7 +76,7 @@ pub(crate) fn run(context: &Context, args: &cli::Index) -> Result<(), Failure> {
             totals.tasks, totals.events
         );
         if totals.flagged > 0 {
-            let _ = write!(text, "\n{} tasks have events that contradict each other: an endpoint kept some back, or lied", totals.flagged);
+            let _ = write!(text, "\n{} tasks are flagged: {FLAGGED}", totals.flagged);
         }
         text
     })?;
@@ -98,7 +99,7 @@ pub(crate) fn tasks(context: &Context, args: &cli::Tasks) -> Result<(), Failure>
         after: args.after.as_deref().map(position).transpose()?,
     };
     let mut index = open(context, &args.database)?;
-    let answer = Answer { index: index.status()?, content: index.tasks(&filter, args.limit)? };
+    let answer = index.tasks(&filter, args.limit)?;
     context.output.result(&answer, || {
         let mut text = String::new();
         for task in &answer.content.tasks {
@@ -118,7 +119,7 @@ pub(crate) fn tasks(context: &Context, args: &cli::Tasks) -> Result<(), Failure>
 pub(crate) fn priority(context: &Context, args: &cli::Priority) -> Result<(), Failure> {
     let (image, input) = (image(&args.image)?, args.input.as_deref().map(commitment).transpose()?);
     let mut index = open(context, &args.database)?;
-    let (status, found) = (index.status()?, index.priority(image, input)?);
+    let Answer { index: status, content: found } = index.priority(image, input)?;
     let written = match (&args.proof, &found.first_proven) {
         (Some(path), Some(first)) => Some(write_proof(context, path, first.task, args.archive.as_deref())?),
         (Some(_), None) => {
@@ -143,28 +144,21 @@ pub(crate) fn priority(context: &Context, args: &cli::Priority) -> Result<(), Fa
 pub(crate) fn history(context: &Context, args: &cli::History) -> Result<(), Failure> {
     let after = args.after.as_deref().map(position).transpose()?;
     let mut index = open(context, &args.database)?;
-    let status = index.status()?;
-    let (tasks, next) = match (&args.input, &args.task) {
+    let Answer { index: status, content: uses } = match (&args.input, &args.task) {
         (Some(input), _) => index.uses(commitment(input)?, after, args.limit)?,
         (None, task) => {
             let id = crate::owner::task_id(task.as_deref().unwrap_or_default())?;
-            let found = index.task(id)?.ok_or_else(|| Failure::usage(format!("the index has no task {id}")));
-            (vec![found.hint("bring it forward with `pox index`; is it of the same contract?")?], None)
+            let Answer { index, content } = index.task(id)?;
+            let found = content.ok_or_else(|| Failure::usage(format!("the index has no task {id}")));
+            let found = found.hint("bring it forward with `pox index`; is it of the same contract?")?;
+            Answer { index, content: Uses { tasks: vec![found], next: None } }
         }
     };
     if args.check {
-        check(context, &status, &tasks)?;
+        check(context, &status, &uses.tasks)?;
     }
-    let answer = Answer { index: status, content: Histories { checked: args.check, tasks, next } };
+    let answer = Answer { index: status, content: Histories { checked: args.check, uses } };
     context.output.result(&answer, || history_text(&answer))
-}
-
-/// An answer, with what it is an answer of.
-#[derive(Serialize)]
-struct Answer<T> {
-    index: Status,
-    #[serde(flatten)]
-    content: T,
 }
 
 #[derive(Serialize)]
@@ -190,9 +184,8 @@ struct Written {
 struct Histories {
     /// Whether the contract has committed to exactly these steps.
     checked: bool,
-    tasks: Vec<InputUse>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<Position>,
+    #[serde(flatten)]
+    uses: Uses,
 }
 
 /// The index that a command asks: the one that is named, or one that is made of the chain for this question.
@@ -222,7 +215,8 @@ fn target(database: &cli::Database) -> Result<Option<Target>, Failure> {
         // Only who may look into this process sees its environment.
         None => match std::env::var("POX_DB") {
             Ok(text) => text.parse::<Target>().map_err(bad)?,
-            Err(_) => return Ok(None),
+            Err(VarError::NotPresent) => return Ok(None),
+            Err(VarError::NotUnicode(_)) => return Err(Failure::usage("POX_DB is not text")),
         },
     };
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".pgpass"));
@@ -290,12 +284,14 @@ fn first_text(answer: &Answer<First>) -> String {
     }
     let _ = write!(
         text,
-        "\n{} tasks, {} of them proven, {} flagged; as of {}\n{RULE}\n{CAVEAT}",
+        "\n{} tasks, {} of them proven; as of {}\n{RULE}\n{CAVEAT}",
         found.tasks,
         found.proven,
-        found.flagged,
         newest(&answer.index)
     );
+    if found.flagged > 0 {
+        let _ = write!(text, "\n{} further tasks can have been first: {FLAGGED}", found.flagged);
+    }
     if let Some(proof) = proof {
         let _ =
             write!(text, "\nproof: {} ({} bytes), grade {}", proof.file.display(), proof.bytes, proof.grade);
@@ -304,7 +300,7 @@ fn first_text(answer: &Answer<First>) -> String {
 }
 
 fn history_text(answer: &Answer<Histories>) -> String {
-    let Histories { checked, tasks, next } = &answer.content;
+    let Histories { checked, uses: Uses { tasks, next } } = &answer.content;
     let mut text = String::new();
     for InputUse { task, history } in tasks {
         let _ = write!(text, "{}", details(task));
@@ -440,6 +436,8 @@ impl From<cli::Phase> for Phase {
 
 /// What "first" means.
 const RULE: &str = "first: the task whose receipt stands first in the chain, by block and log index";
+/// What a flag means.
+const FLAGGED: &str = "their events contradict each other, so an endpoint kept some back, or lied";
 /// What the index can't know.
 const CAVEAT: &str =
     "the index repeats what its endpoint told; whether hardware protected the run, only its proof shows";

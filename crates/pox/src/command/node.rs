@@ -1,10 +1,11 @@
 //! `pox node`: a processor at work.
 
 use super::devnet::stop_signal;
-use crate::cli::{GuestTee, Node, NodeCommand, NodeMachine};
+use crate::cli::{GuestTee, Node, NodeArchive, NodeCommand, NodeMachine};
 use crate::context::Context;
 use crate::embedded;
 use crate::error::{Failure, Hint as _};
+use crate::home::{Overwrite, write_file};
 use crate::output::Output;
 use crate::page;
 use crate::quantity::{Bytes, Seconds};
@@ -31,8 +32,10 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 pub(crate) fn run(context: &Context, args: &Node) -> Result<(), Failure> {
-    if let Some(NodeCommand::Doctor) = args.command {
-        return doctor(context);
+    match &args.command {
+        Some(NodeCommand::Doctor) => return doctor(context),
+        Some(NodeCommand::Archive(args)) => return archive(context, args),
+        None => {}
     }
     let stop = stop_signal()?;
     let mut ended = 0u64;
@@ -51,6 +54,28 @@ pub(crate) fn run(context: &Context, args: &Node) -> Result<(), Failure> {
 fn doctor(context: &Context) -> Result<(), Failure> {
     let diagnosis = examine(Path::new("/"), Emulator::find().as_ref());
     context.output.result(&diagnosis, || page::diagnosis(&diagnosis))
+}
+
+/// Gives an owner what only this node has, if it is gone from beside the results.
+fn archive(context: &Context, args: &NodeArchive) -> Result<(), Failure> {
+    let task = crate::owner::task_id(&args.task)?;
+    let path = journal_path(context)?;
+    if !path.exists() {
+        return Err(Failure::usage("no node has served from this home")).hint("name its home with --home");
+    }
+    let journal = Journal::open(&path).map_err(Failure::from).hint("stop the node for a moment")?;
+    let archive = journal.archive(task)?;
+    let archive = archive.ok_or_else(|| Failure::usage(format!("this node has proven no task {task}")))?;
+    let to = args.to.join("ARCHIVE");
+    let failed = |error| Failure::machine(format!("cannot write {}: {error}", to.display()));
+    std::fs::create_dir_all(&args.to).map_err(failed)?;
+    write_file(&to, &archive, 0o644, Overwrite::Never).map_err(failed)?;
+    let result = serde_json::json!({ "task": task, "archive": to, "bytes": archive.len() });
+    context.output.result(&result, || to.display().to_string())
+}
+
+fn journal_path(context: &Context) -> Result<PathBuf, Failure> {
+    Ok(context.home()?.path("node").join("journal.redb"))
 }
 
 /// Serves until a signal comes, or `watch` says that it is enough.
@@ -86,16 +111,16 @@ fn start(
     let runtime = runtime(args, &folder)?;
     let outbox = context.outbox()?;
     let account = outbox.address();
-    let journal = Journal::open(&folder.join("journal.redb"))
+    let journal = Journal::open(&journal_path(context)?)
         .map_err(Failure::from)
         .hint("one node at a time uses a home")?;
     let kind = runtime.kind();
     let offer = offer(context, args, account, kind)?;
-    let storage = Storage {
-        access: context.global.ask_ipfs(access(args)?),
-        spool,
-        max_upload: u64::from(offer.resources.disk_mib) << 21,
-    };
+    // Twice what the offer has room for: nothing larger can be opened, or come out.
+    let room = u64::from(offer.resources.disk_mib) << 21;
+    let mut access = context.global.ask_ipfs(access(args)?);
+    access.max_object = room.max(MAX_IMAGE_ARCHIVE);
+    let storage = Storage { access, spool, max_upload: room };
     let contract = context.contract()?;
     let endorser = Arc::new(Sources::default());
     let patience = Patience::default();
@@ -285,4 +310,6 @@ fn ending_name(ending: Ending) -> String {
     }
 }
 
+/// The host unpacks an image archive that an owner names into a temporary file, whatever the task's disk.
+const MAX_IMAGE_ARCHIVE: u64 = 16 << 30;
 const POLL: Duration = Duration::from_millis(300);

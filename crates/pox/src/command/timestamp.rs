@@ -196,13 +196,9 @@ fn submit(context: &Context, hash: FileHash, calendars: &[String]) -> Result<Ots
     let services = TimestampServices::default();
     let (mut taken, mut last) = (false, None);
     for calendar in calendars {
-        let said =
-            services.submit(calendar, &message, MAX_OTS_BYTES).map_err(service_failure).and_then(|answer| {
-                Stamp::parse(&answer)
-                    .map_err(|error| Failure::new(Culprit::Counterparty, error).about(calendar))
-            });
-        match said {
-            Ok(said) => taken |= ots.merge(&message, &said),
+        let answer = services.submit(calendar, &message, MAX_OTS_BYTES).map_err(service_failure);
+        match answer.and_then(|answer| add(&mut ots, &message, &answer, calendar)) {
+            Ok(()) => taken = true,
             Err(failure) => {
                 context.output.say(format!("{failure}"));
                 last = Some(failure);
@@ -216,49 +212,19 @@ fn submit(context: &Context, hash: FileHash, calendars: &[String]) -> Result<Ots
     }
 }
 
+/// Adds what a calendar answers.
+fn add(ots: &mut Ots, message: &[u8], answer: &[u8], calendar: &str) -> Result<(), Failure> {
+    let bad = |error: String| Failure::new(Culprit::Counterparty, error).about(calendar);
+    let said = Stamp::parse(answer).map_err(|error| bad(error.to_string()))?;
+    if ots.merge(message, &said) { Ok(()) } else { Err(bad("its answer does not fit into a file".into())) }
+}
+
 fn upgrade(context: &Context, args: &UpgradeTimestamp) -> Result<(), Failure> {
     let bytes = read_bounded(&args.ots, MAX_OTS_BYTES)?;
     let bad = |error: ots::OtsError| Failure::usage(error).about(args.ots.display());
     let mut ots = Ots::parse(&bytes).map_err(bad)?;
-    let pending: Vec<(String, Vec<u8>)> = ots
-        .attested()
-        .into_iter()
-        .filter_map(|attested| match attested.attestation {
-            Attestation::Pending { uri } => Some((uri.trim_end_matches('/').to_owned(), attested.message)),
-            _ => None,
-        })
-        .collect();
-    let services = TimestampServices::default();
-    let (mut asked, mut upgraded) = (0, 0);
-    for (calendar, message) in &pending {
-        // Who made the file does not choose whom this machine talks to.
-        if !args.calendar.iter().any(|named| named.trim_end_matches('/') == calendar) {
-            continue;
-        }
-        asked += 1;
-        let Some(answer) = services.upgrade(calendar, message, MAX_OTS_BYTES).map_err(service_failure)?
-        else {
-            context.output.say(format!("{} has nothing yet", plain(calendar)));
-            continue;
-        };
-        let said = Stamp::parse(&answer)
-            .map_err(|error| Failure::new(Culprit::Counterparty, error).about(calendar))?;
-        upgraded += u32::from(ots.merge(message, &said));
-    }
-    if asked == 0 {
-        let named: Vec<String> = pending.iter().map(|(calendar, _)| plain(calendar)).collect();
-        return Err(Failure::usage("the file has nothing pending at these calendars")).hint(
-            if named.is_empty() {
-                "nothing in it is pending".into()
-            } else {
-                format!("it names {}", named.join(", "))
-            },
-        );
-    }
+    let (asked, upgraded) = ask_again(context, &mut ots, &args.calendar)?;
     let changed = ots.to_bytes();
-    if changed.len() > MAX_OTS_BYTES {
-        return Err(Failure::new(Culprit::Counterparty, "the calendars' answers are too large for one file"));
-    }
     if changed != bytes {
         write_file(&args.ots, &changed, 0o644, Overwrite::Replace)
             .map_err(|error| Failure::machine(format!("cannot write {}: {error}", args.ots.display())))?;
@@ -277,6 +243,55 @@ fn upgrade(context: &Context, args: &UpgradeTimestamp) -> Result<(), Failure> {
         Some(height) => format!("attested by Bitcoin block {height}"),
         None => "no Bitcoin block has it yet".to_owned(),
     })
+}
+
+/// Asks the named calendars what has become of what is pending at them; how many were asked, and how many had something to add.
+fn ask_again(context: &Context, ots: &mut Ots, named: &[String]) -> Result<(u32, u32), Failure> {
+    let pending: Vec<(String, Vec<u8>)> = ots
+        .attested()
+        .into_iter()
+        .filter_map(|attested| match attested.attestation {
+            Attestation::Pending { uri } => Some((uri.trim_end_matches('/').to_owned(), attested.message)),
+            _ => None,
+        })
+        .collect();
+    let services = TimestampServices::default();
+    let (mut asked, mut upgraded, mut failed) = (0, 0, None);
+    for (calendar, message) in &pending {
+        // Who made the file does not choose whom this machine talks to.
+        if !named.iter().any(|named| named.trim_end_matches('/') == calendar) {
+            continue;
+        }
+        asked += 1;
+        let answer = services.upgrade(calendar, message, MAX_OTS_BYTES).map_err(service_failure);
+        let added = answer.and_then(|answer| match answer {
+            Some(answer) => add(ots, message, &answer, calendar).map(|()| true),
+            None => Ok(false),
+        });
+        match added {
+            Ok(true) => upgraded += 1,
+            Ok(false) => context.output.say(format!("{} has nothing yet", plain(calendar))),
+            // What another says is of use without it.
+            Err(failure) => {
+                context.output.say(format!("{failure}"));
+                failed = Some(failure);
+            }
+        }
+    }
+    if asked == 0 {
+        let there: Vec<String> = pending.iter().map(|(calendar, _)| plain(calendar)).collect();
+        return Err(Failure::usage("the file has nothing pending at these calendars")).hint(
+            if there.is_empty() {
+                "nothing in it is pending".into()
+            } else {
+                format!("it names {}", there.join(", "))
+            },
+        );
+    }
+    match failed {
+        Some(failure) if upgraded == 0 => Err(failure),
+        _ => Ok((asked, upgraded)),
+    }
 }
 
 /// Writes a file beside the proof; one that is there stays.

@@ -72,6 +72,7 @@ impl Calendar {
                     let pending = [0x00, 0x83, 0xdf, 0xe3, 0x0d, 0x2e, 0xf9, 0x0c, 0x8e, payload.len() as u8];
                     (200, [&pending[..], &payload].concat())
                 }
+                ("GET", Some(0)) => (503, Vec::new()),
                 ("GET", Some(height)) if path.starts_with("/timestamp/") => {
                     (200, vec![0x00, 0x05, 0x88, 0x96, 0x0d, 0x73, 0xd7, 0x19, 0x01, 1, height])
                 }
@@ -85,6 +86,11 @@ impl Calendar {
     /// The block in which the calendar's messages are; such a one would have one message alone.
     pub fn confirm(&self, height: u8) {
         self.state.lock().unwrap().1 = Some(height);
+    }
+
+    /// From now on it answers nobody who asks what has become of a message.
+    pub fn break_down(&self) {
+        self.state.lock().unwrap().1 = Some(0);
     }
 
     /// `HEIGHT:ROOT:TIME` of that block, for the last message.

@@ -84,9 +84,16 @@ impl Ots {
         Self { file, stamp: Stamp { attestations: Vec::new(), branches } }
     }
 
-    /// Adds what a calendar says of a message that is somewhere in the tree; whether it was.
+    /// Adds what a calendar says of a message that is somewhere in the tree; whether it was, and the whole still is a file that
+    /// can be read again. If not, nothing is added.
     pub fn merge(&mut self, message: &[u8], said: &Stamp) -> bool {
-        self.stamp.merge_at(self.file.0.as_slice(), message, said)
+        let mut with = self.clone();
+        let is_there = with.stamp.merge_at(self.file.0.as_slice(), message, said);
+        let fits = is_there && Self::parse(&with.to_bytes()).is_ok();
+        if fits {
+            *self = with;
+        }
+        fits
     }
 }
 

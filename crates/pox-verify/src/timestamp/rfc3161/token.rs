@@ -82,7 +82,7 @@ fn accuracy_seconds(bytes: &[u8]) -> Result<u64, TsaRejection> {
     Ok(seconds + u64::from(fractions.contains(&true)))
 }
 
-/// `YYYYMMDDhhmmss[.f…]Z` (RFC 3161 §2.4.2), and whether there is a fraction.
+/// `YYYYMMDDhhmmss[.f…]Z` (RFC 3161 §2.4.2), and whether it is up to a second later.
 fn general_time(bytes: &[u8]) -> Option<(UnixTime, bool)> {
     let text = bytes.strip_suffix(b"Z")?;
     let (whole, fraction) = text.split_at_checked(14)?;
@@ -110,13 +110,14 @@ fn general_time(bytes: &[u8]) -> Option<(UnixTime, bool)> {
         number(6, 8) as u8,
         number(8, 10) as u8,
         number(10, 12) as u8,
-        // A leap second is the last of its minute.
+        // A leap second counts as the one before it, and up to a second later.
         number(12, 14).min(59) as u8,
     );
     if number(12, 14) > 60 {
         return None;
     }
-    Some((UnixTime(date.ok()?.unix_duration().as_secs()), has_fraction))
+    let is_later = has_fraction || number(12, 14) == 60;
+    Some((UnixTime(date.ok()?.unix_duration().as_secs()), is_later))
 }
 
 #[cfg(test)]
@@ -127,6 +128,7 @@ mod tests {
     fn times_have_one_form() {
         assert_eq!(general_time(b"20231114221320Z"), Some((UnixTime(1_700_000_000), false)));
         assert_eq!(general_time(b"20231114221320.25Z"), Some((UnixTime(1_700_000_000), true)));
+        assert_eq!(general_time(b"20161231235960Z"), Some((UnixTime(1_483_228_799), true)));
         for bad in [
             "",
             "Z",
