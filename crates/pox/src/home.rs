@@ -45,7 +45,12 @@ impl Home {
         let text = identity.dangerous_text().ok_or_else(|| Failure::machine("this identity has no text"))?;
         let account = new_account()?;
         self.write(ACCOUNT, Zeroizing::new(hex::encode(*account)).as_bytes(), Overwrite::Never)?;
-        self.write(IDENTITY, Zeroizing::new(format!("{}\n", &*text)).as_bytes(), Overwrite::Never)
+        let made = self.write(IDENTITY, Zeroizing::new(format!("{}\n", &*text)).as_bytes(), Overwrite::Never);
+        if made.is_err() {
+            // One key alone would be in the way of the next try; nobody can have used it yet.
+            let _ = fs::remove_file(self.path(ACCOUNT));
+        }
+        made
     }
 
     /// The account's key.

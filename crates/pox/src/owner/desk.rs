@@ -6,15 +6,19 @@ use pox_core::TaskId;
 use pox_core::receipt::Outcome;
 use pox_core::role::owner::Entry;
 use pox_node::owner::{Desk, Note};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+
+/// Most kinds of trouble that are remembered as said.
+const MAX_TROUBLES: usize = 64;
 
 /// Keeps entries in the home, and says each thing once.
 pub(crate) struct TerminalDesk<'a> {
     context: &'a Context,
     results: Option<PathBuf>,
-    /// What was told last of passing trouble: it is said once, not at every try.
-    trouble: Option<String>,
+    /// What was told of passing trouble since something went on: it is said once, not at every try of every task.
+    troubles: BTreeSet<String>,
     /// Gas of all transactions that were sent.
     pub(crate) gas: u64,
 }
@@ -22,15 +26,19 @@ pub(crate) struct TerminalDesk<'a> {
 impl<'a> TerminalDesk<'a> {
     /// `results` is a new folder for what comes out, if it is to be opened.
     pub(crate) fn new(context: &'a Context, results: Option<PathBuf>) -> Self {
-        Self { context, results, trouble: None, gas: 0 }
+        Self { context, results, troubles: BTreeSet::new(), gas: 0 }
     }
 
-    /// Says what failed in passing, unless that was said just before.
+    /// Says what failed in passing, unless that was said already since something went on.
     pub(crate) fn trouble(&mut self, text: String) {
-        if self.trouble.as_ref() != Some(&text) {
-            self.output().say(format!("waiting: {text}"));
-            self.trouble = Some(text);
+        if self.troubles.contains(&text) {
+            return;
         }
+        self.output().say(format!("waiting: {text}"));
+        if self.troubles.len() == MAX_TROUBLES {
+            self.troubles.clear();
+        }
+        self.troubles.insert(text);
     }
 
     fn output(&self) -> &Output {
@@ -49,7 +57,7 @@ impl Desk for TerminalDesk<'_> {
     }
 
     fn note(&mut self, _: TaskId, note: Note) {
-        self.trouble = None;
+        self.troubles.clear();
         let text = match note {
             Note::Sent { call, hash, block, gas } => {
                 self.gas += gas;
