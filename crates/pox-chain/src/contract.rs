@@ -10,8 +10,8 @@ use alloy_sol_types::SolCall;
 use pox_core::abi::IProofOfExecution::{self as wire, creditCall, isOpenCall, taskCall};
 use pox_core::signature::Signature;
 use pox_core::{
-    Amount, Archive, Call, Domain, History, Offer, OfferId, Parties, Party, Phase, Request, TaskId, UnixTime,
-    receipt::Receipt,
+    Amount, Archive, Call, Domain, History, Members, Offer, OfferId, Parties, Party, Phase, Request, TaskId,
+    UnixTime, receipt::Receipt,
 };
 
 /// The contract at one address, whose code was checked.
@@ -147,10 +147,22 @@ impl Contract {
         self.draft(&call, U256::ZERO)
     }
 
-    /// Posts a receipt. Sender: anyone.
-    pub fn prove(&self, receipt: &Receipt, archive: Archive, signature: &Signature) -> Draft {
-        let signature = signature.to_bytes().to_vec().into();
-        self.draft(&Call::Prove { receipt: receipt.to_abi(), archive, signature }, U256::ZERO)
+    /// Posts a receipt, by `proveMany` if it closes a batch of these members. Sender: anyone.
+    pub fn prove(
+        &self,
+        receipt: &Receipt,
+        archive: Archive,
+        members: Option<Members>,
+        signature: &Signature,
+    ) -> Draft {
+        let (receipt, signature) = (receipt.to_abi(), signature.to_bytes().to_vec().into());
+        let call = match members {
+            None => Call::Prove { receipt, archive, signature },
+            Some(Members { root, count }) => {
+                Call::ProveMany { receipt, archive, members: root, count, signature }
+            }
+        };
+        self.draft(&call, U256::ZERO)
     }
 
     /// Takes a request back. Sender: the owner.

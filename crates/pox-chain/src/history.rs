@@ -12,8 +12,7 @@ use pox_core::history::{At, Payload, Step};
 use pox_core::proof::MAX_STEPS;
 use pox_core::receipt::{archived, archived_batch};
 use pox_core::signature::Signature;
-use pox_core::task::Members;
-use pox_core::{Archive, Call, Event, History, Offer, Party, ReceiptId, Request, TaskId, UnixTime};
+use pox_core::{Archive, Call, Event, History, Members, Offer, Party, ReceiptId, Request, TaskId, UnixTime};
 use std::collections::BTreeMap;
 
 /// Everything that the chain holds of a task, up to one block. Its steps are exactly those that the contract committed to.
@@ -74,6 +73,16 @@ pub enum Carried {
     },
     /// The contract was called through another one, whose input says nothing about it.
     Hidden,
+}
+
+impl TaskHistory {
+    /// The members, if the task ended by a receipt that closes a batch, and its call is not hidden.
+    pub fn members(&self) -> Option<Members> {
+        self.steps.iter().rev().find_map(|step| match step.carried {
+            Carried::Prove { members, .. } => members,
+            _ => None,
+        })
+    }
 }
 
 impl Contract {

@@ -7,6 +7,7 @@ use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
 use crate::endorsement::Endorsement;
 use crate::evidence::EvidenceKind;
+use crate::members::Members;
 use crate::s3::Operation;
 use alloy_primitives::{Address, B256};
 use std::io::{self, Read, Write};
@@ -169,6 +170,9 @@ pub enum EnclaveMessage {
         /// The archive.
         #[cbor(n(2), with = "minicbor::bytes")]
         archive: Vec<u8>,
+        /// The members, if it closes a batch.
+        #[n(3)]
+        members: Option<Members>,
     },
     /// The enclave can't serve this task at all and ends without a receipt: it has no keys yet.
     #[n(9)]
@@ -373,6 +377,22 @@ mod tests {
         assert_eq!(receive::<EnclaveMessage>(&mut stream.as_slice()).unwrap(), message);
         assert!(matches!(receive::<EnclaveMessage>(&mut &stream[..0]), Err(ChannelError::Closed)));
         assert!(receive::<EnclaveMessage>(&mut &stream[..stream.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn the_last_message_names_members_for_a_batch_only() {
+        let finished = |members| EnclaveMessage::Finished {
+            receipt: vec![1],
+            signature: vec![2],
+            archive: vec![3],
+            members,
+        };
+        let one = to_canonical(&finished(None));
+        assert_eq!(one, [0x82, 8, 0x83, 0x41, 1, 0x41, 2, 0x41, 3]);
+        let batch = finished(Some(Members { root: crate::MembersRoot::from([7; 32]), count: 1000 }));
+        let mut stream = Vec::new();
+        send(&mut stream, &batch).unwrap();
+        assert_eq!(receive::<EnclaveMessage>(&mut stream.as_slice()).unwrap(), batch);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use crate::abi::IProofOfExecution::{self as wire, IProofOfExecutionEvents as Wir
 use crate::domain::Domain;
 use crate::history::Payload;
 use crate::id::{Archive, DatasetCommitment, MembersRoot, OfferId, ReceiptId, TaskId};
+use crate::members::Members;
 use crate::receipt::{archived, archived_batch};
 use crate::record::{Amount, BadRecord, Offer, Request};
 use crate::refusal::Phase;
-use crate::task::Members;
 use alloy_primitives::{Address, B256, LogData, U256};
 use alloy_sol_types::{SolEvent, SolEventInterface};
 

@@ -120,6 +120,8 @@ digests! {
     ListRoot;
     /// Root over the receipts of a batch's members (spec §6.3).
     MembersRoot;
+    /// Root over the salted leaves of a batch's runs (spec §7.2).
+    RunsRoot;
     /// SHA-256 of the archived evidence (spec §8.5).
     Archive;
     /// A task's running commitment (spec §5.2).

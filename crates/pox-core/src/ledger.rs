@@ -8,10 +8,11 @@ use crate::consent::Consent;
 use crate::domain::Domain;
 use crate::event::Event;
 use crate::id::{History, OfferId, TaskId};
+use crate::members::Members;
 use crate::party::{Parties, Party};
 use crate::record::{Amount, Offer, UnixTime};
 use crate::refusal::{Phase, Refusal};
-use crate::task::{Ask, Members, Sent, Task, Transition};
+use crate::task::{Ask, Sent, Task, Transition};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use std::collections::{BTreeMap, BTreeSet};
 

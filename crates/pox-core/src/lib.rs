@@ -17,6 +17,7 @@ pub mod history;
 pub mod id;
 pub mod leaves;
 pub mod ledger;
+pub mod members;
 pub mod oci;
 pub mod party;
 pub mod proof;
@@ -25,6 +26,7 @@ pub mod record;
 pub mod refusal;
 pub mod replay;
 pub mod role;
+pub mod runs;
 pub mod s3;
 pub mod secret;
 pub mod signature;
@@ -39,11 +41,13 @@ pub use domain::Domain;
 pub use event::{BadEvent, Event};
 pub use id::{
     Archive, ArchivedBatchId, ArchivedReceiptId, DatasetCommitment, History, ImageDigest, ListRoot,
-    MembersRoot, MetadataRoot, OfferId, PolicyHash, ReceiptId, ReportHash, ResultsCommitment, Salt, TaskId,
-    TermsRoot,
+    MembersRoot, MetadataRoot, OfferId, PolicyHash, ReceiptId, ReportHash, ResultsCommitment, RunsRoot, Salt,
+    TaskId, TermsRoot,
 };
 pub use ledger::Ledger;
+pub use members::{MemberReceipt, MemberReceipts, Members};
 pub use party::{CoOwner, Parties, Party};
 pub use record::{Amount, BadRecord, Kinds, Offer, Processors, Request, Resources, UnixTime};
 pub use refusal::{Phase, Refusal};
+pub use runs::{Run, Runs};
 pub use task::{Sent, Task};

@@ -5,10 +5,11 @@ use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
 use crate::evidence::MAX_EVIDENCE_BYTES;
 use crate::history::Step;
-use crate::id::MembersRoot;
 use crate::leaves::Opening;
+use crate::members::{MAX_MEMBER_BYTES, Members};
 use crate::party::MAX_CO_OWNERS;
 use crate::receipt::MAX_ARCHIVE_BYTES;
+use crate::runs::Run;
 use crate::tree::MAX_PATH;
 use alloy_primitives::{Address, B256};
 use sha2::{Digest, Sha256};
@@ -140,16 +141,31 @@ pub struct MatchPart {
     pub path: Vec<B256>,
 }
 
-/// The root over the receipts of a batch's members, as the closing call carried it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+/// One member of a batch, shown under the root that the closing call carried.
+#[derive(Debug, Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
-pub struct MembersPart {
-    /// The root.
+pub struct MemberPart {
+    /// The member's receipt.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub receipt: Vec<u8>,
+    /// From its leaf to the root, nearest node first.
+    #[cbor(n(1), with = "crate::bytes::words")]
+    pub path: Vec<B256>,
+    /// Its run, if the owner opens it.
+    #[n(2)]
+    pub run: Option<RunPart>,
+}
+
+/// The run of a member, shown under the root that the terms commit to.
+#[derive(Debug, Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct RunPart {
+    /// The run and its salt.
     #[n(0)]
-    pub root: MembersRoot,
-    /// How many members.
-    #[n(1)]
-    pub count: u16,
+    pub run: Run,
+    /// From its leaf to the root, nearest node first.
+    #[cbor(n(1), with = "crate::bytes::words")]
+    pub path: Vec<B256>,
 }
 
 /// What the prove transaction carried.
@@ -167,7 +183,7 @@ pub struct ProvePart {
     pub archive: Vec<u8>,
     /// The members, if it closed a batch.
     #[n(3)]
-    pub members: Option<MembersPart>,
+    pub members: Option<Members>,
 }
 
 /// A proof's content, parsed but not judged (spec §10.1).
@@ -205,6 +221,18 @@ pub struct Proof {
     /// The catalogue metadata, as far as the owner opens it.
     #[n(9)]
     pub metadata: Option<Opening>,
+    /// One member, if it is the proof of a batch that shows one.
+    #[n(10)]
+    pub member: Option<MemberPart>,
+}
+
+impl MemberPart {
+    fn is_bounded(&self) -> bool {
+        let run = |part: &RunPart| part.path.len() <= MAX_PATH && part.run.is_bounded();
+        self.receipt.len() <= MAX_MEMBER_BYTES
+            && self.path.len() <= MAX_PATH
+            && self.run.as_ref().is_none_or(run)
+    }
 }
 
 impl Proof {
@@ -253,6 +281,7 @@ impl Proof {
             ("history proof", history_fits),
             ("runs of headers", chain.runs.len() <= MAX_RUNS),
             ("changes of the authorities", changes_fit),
+            ("member", self.member.as_ref().is_none_or(MemberPart::is_bounded)),
         ];
         match bounds.into_iter().find(|(_, holds)| !holds) {
             Some((part, _)) => Err(BadProof::Bounds(part)),

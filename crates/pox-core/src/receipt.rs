@@ -92,7 +92,7 @@ pub struct Receipt {
     pub enclave: Address,
     /// What it came to.
     pub outcome: Outcome,
-    /// The task's exit code, or 128 + signal; zero where it did not run.
+    /// The task's exit code, or 128 + signal; zero where it did not run. Of a batch that failed, how many members did not complete.
     pub exit_code: u32,
     /// Commitment to the sealed results, or zero.
     pub results: ResultsCommitment,

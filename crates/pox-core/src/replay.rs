@@ -10,11 +10,11 @@ use crate::event::Event;
 use crate::history::{At, Payload, Step};
 use crate::id::{Archive, History, OfferId, TaskId};
 use crate::ledger::TaskView;
+use crate::members::Members;
 use crate::party::Parties;
 use crate::receipt::Doing;
 use crate::record::{Amount, MAX_DEADLINE_SECONDS, Processors, Request, UnixTime};
 use crate::refusal::Phase;
-use crate::task::Members;
 use alloy_primitives::{Address, B256};
 
 /// A task, as its events tell it.

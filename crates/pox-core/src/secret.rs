@@ -5,6 +5,7 @@ use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
 use crate::id::{TaskId, TermsRoot};
 use crate::leaves::{BadLeaves, Leaf, Leaves};
+use crate::runs::{CommittedRuns, Runs};
 use crate::s3::{BucketAccess, split_location};
 use crate::signature::{BadSignature, Signature};
 use alloy_primitives::{Address, B256, keccak256};
@@ -23,6 +24,8 @@ pub const MAX_STRINGS: usize = 256;
 pub const MAX_FOLDER_BYTES: usize = 64;
 /// Most objects of one sealed dataset.
 pub const MAX_OBJECTS: usize = 64;
+/// The terms' leaf that only a batch has.
+pub const RUNS_LEAF: &str = "runs";
 
 /// How to run the image: what the terms root commits to (spec §7.2).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +38,8 @@ pub struct Terms {
     pub inputs: Vec<String>,
     /// Protections that the owner does without, by name, if the machine can't give them.
     pub accept_missing: Vec<String>,
+    /// The runs, if it is a batch.
+    pub runs: Option<CommittedRuns>,
 }
 
 /// Where one input is, and the keys of its objects.
@@ -86,6 +91,9 @@ pub struct Secret {
     /// Keys to the buckets in which inputs are, or to which results go; none rather than an empty list.
     #[n(6)]
     pub buckets: Option<Vec<BucketAccess>>,
+    /// The runs of a batch.
+    #[n(7)]
+    pub runs: Option<Runs>,
 }
 
 /// What the enclave learns from a co-owner (spec §9.2).
@@ -138,20 +146,22 @@ pub enum BadTerms {
 impl Terms {
     const NAMES: [&'static str; 4] = ["accept-missing", "args", "env", "inputs"];
 
-    /// The salted leaves; `salts` has one 32-byte random salt for each, in ascending order of the leaves' names.
+    /// The salted leaves; `salts` has one 32-byte random salt for each of four, and a fifth for a batch's runs, in ascending
+    /// order of the leaves' names.
     ///
     /// # Errors
-    /// A list is too long for a leaf, or holds what spec §7.2 does not allow.
-    pub fn leaves(&self, salts: [B256; 4]) -> Result<Leaves, BadTerms> {
+    /// A list is too long for a leaf, or holds what spec §7.2 does not allow, or has no salt.
+    pub fn leaves(&self, salts: impl IntoIterator<Item = B256>) -> Result<Leaves, BadTerms> {
         self.check()?;
         let lists = [&self.accept_missing, &self.args, &self.env, &self.inputs];
-        let leaves = Self::NAMES.iter().zip(lists).zip(salts);
-        let leaves = leaves.map(|((name, list), salt)| Leaf {
-            salt,
-            name: (*name).to_owned(),
-            value: to_canonical(list),
-        });
-        Ok(Leaves::new(leaves.collect())?)
+        let lists = Self::NAMES.into_iter().zip(lists.map(to_canonical));
+        let runs = self.runs.map(|runs| (RUNS_LEAF, to_canonical(&runs.to_texts())));
+        let mut salts = salts.into_iter();
+        let leaf = |(name, value): (&str, Vec<u8>)| {
+            let salt = salts.next().ok_or_else(|| BadTerms::Leaf(name.to_owned()))?;
+            Ok(Leaf { salt, name: name.to_owned(), value })
+        };
+        Ok(Leaves::new(lists.chain(runs).map(leaf).collect::<Result<_, BadTerms>>()?)?)
     }
 
     /// Reads the terms from their leaves.
@@ -160,7 +170,8 @@ impl Terms {
     /// A leaf is missing, unknown or malformed.
     pub fn from_leaves(leaves: &Leaves) -> Result<Self, BadTerms> {
         leaves.check()?;
-        if let Some((name, _)) = leaves.iter().find(|(name, _)| !Self::NAMES.contains(name)) {
+        let is_known = |name: &str| Self::NAMES.contains(&name) || name == RUNS_LEAF;
+        if let Some((name, _)) = leaves.iter().find(|(name, _)| !is_known(name)) {
             return Err(BadTerms::Leaf(name.to_owned()));
         }
         let list = |name: &str| {
@@ -172,6 +183,7 @@ impl Terms {
             env: list("env")?,
             inputs: list("inputs")?,
             accept_missing: list("accept-missing")?,
+            runs: leaves.value(RUNS_LEAF).map(committed_runs).transpose()?,
         };
         terms.check()?;
         Ok(terms)
@@ -198,6 +210,15 @@ impl Terms {
     }
 }
 
+/// Reads the value of the terms' leaf `runs`.
+///
+/// # Errors
+/// It is not what spec §7.2 says.
+pub fn committed_runs(value: &[u8]) -> Result<CommittedRuns, BadTerms> {
+    let texts = parse_strings(value).ok();
+    texts.and_then(|texts| CommittedRuns::from_texts(&texts)).ok_or_else(|| BadTerms::Leaf(RUNS_LEAF.into()))
+}
+
 /// Parses the value of one of the terms' leaves: a canonical list of strings.
 ///
 /// # Errors
@@ -222,7 +243,8 @@ impl Secret {
         let buckets = secret.buckets.as_deref().is_none_or(|buckets| {
             (1..=MAX_OBJECTS).contains(&buckets.len()) && buckets.iter().all(|bucket| bucket.check().is_ok())
         });
-        let bounded = recipients && buckets && are_bounded(&secret.inputs);
+        let runs = secret.runs.as_ref().is_none_or(|runs| runs.check().is_ok());
+        let bounded = recipients && buckets && runs && are_bounded(&secret.inputs);
         if bounded { Ok(secret) } else { Err(out_of_bounds()) }
     }
 

@@ -6,12 +6,15 @@ mod common;
 use common::{Dice, account, domain, key, request};
 use pox_core::evidence::{Evidence, EvidenceKind, Purpose, RECIPIENT_BYTES, sha256};
 use pox_core::leaves::Leaves;
-use pox_core::receipt::{Archive, Outcome, Receipt, RunReport};
+use pox_core::receipt::{Archive, Outcome, Receipt, RunReport, archived_batch};
 use pox_core::role::enclave::{
     Accepted, End, Failure, Launch, Limit, Opened, Ready, Released, SecretFault, Signed, Usage,
 };
 use pox_core::secret::{BadRelease, InputAccess, InputSecret, Secret, SignedSecret, Terms};
-use pox_core::{Address, B256, DatasetCommitment, Request, ResultsCommitment, TaskId};
+use pox_core::{
+    Address, B256, DatasetCommitment, MemberReceipt, MemberReceipts, Members, Request, ResultsCommitment,
+    Runs, TaskId,
+};
 
 const OWNER: u8 = 1;
 const PROCESSOR: u8 = 2;
@@ -40,6 +43,7 @@ fn a_secret() -> Secret {
         results: MARKER.into(),
         recipients: vec![MARKER.into()],
         buckets: None,
+        runs: None,
     }
 }
 
@@ -185,6 +189,58 @@ fn every_party_gives_exactly_its_inputs() {
     }
     let Opened::Refused(refused) = open(&["1", "3"], &["2"], TaskId::ZERO) else { panic!("accepted") };
     assert_eq!(*refused.fault(), SecretFault::Task);
+}
+
+fn a_batch(count: u16, secret_runs: Option<Runs>) -> Opened {
+    let runs = Runs { seed: B256::repeat_byte(6), count, args: None };
+    let terms = Terms { inputs: vec!["in".into()], runs: runs.committed(), ..Terms::default() };
+    let terms = terms.leaves([1, 2, 3, 4, 5].map(B256::repeat_byte)).unwrap();
+    let request = Request { terms: pox_core::TermsRoot(terms.root()), ..a_request() };
+    let task = request.id(&domain());
+    let launch = Launch::new(domain(), request, account(PROCESSOR), key(ENCLAVE), Vec::new(), 7, B256::ZERO);
+    let ready = launch.attested(EvidenceKind::Simulated, Vec::new());
+    let bytes = signed(task, account(ENCLAVE), OWNER, b"sealed");
+    let released = ready.take(&[bytes]).map_err(|not_taken| not_taken.reason).unwrap();
+    let secret = Secret { task, terms, runs: secret_runs, ..a_secret() };
+    released.open(&[Some(secret.to_bytes())])
+}
+
+#[test]
+fn runs_that_the_terms_do_not_commit_to_do_not_fit() {
+    let runs = |seed, count| Some(Runs { seed: B256::repeat_byte(seed), count, args: None });
+    let with_arguments = Runs { args: Some(vec![vec!["x".into()]; 3]), ..runs(6, 3).unwrap() };
+    for other in [None, runs(7, 3), runs(6, 2), runs(6, 4), Some(with_arguments)] {
+        let Opened::Refused(refused) = a_batch(3, other) else { panic!("accepted") };
+        assert_eq!(*refused.fault(), SecretFault::Runs);
+        let unsigned = refused.ended(&RunReport::default());
+        let signed = unsigned.attested(EvidenceKind::Simulated, Vec::new(), Vec::new());
+        assert_eq!((signed.receipt.outcome, signed.members), (Outcome::SecretInvalid, None));
+    }
+    assert!(matches!(a_batch(3, runs(6, 3)), Opened::Accepted(_)));
+    // Nor do runs where the terms have none.
+    let secret = Secret { runs: runs(6, 3), ..a_secret() };
+    let Opened::Refused(refused) = released().open(&[Some(secret.to_bytes())]) else { panic!("accepted") };
+    assert_eq!(*refused.fault(), SecretFault::Runs);
+}
+
+#[test]
+fn a_batch_is_signed_with_the_root_over_its_members() {
+    let runs = Runs { seed: B256::repeat_byte(6), count: 3, args: None };
+    let Opened::Accepted(accepted) = a_batch(3, Some(runs.clone())) else { panic!("refused") };
+    let outcomes = [Outcome::Completed, Outcome::Failed, Outcome::Completed];
+    let members = runs.iter().zip(outcomes).map(|(run, outcome)| MemberReceipt::not_begun(&run, outcome));
+    let members = MemberReceipts::new(members.collect()).unwrap();
+    let results = ResultsCommitment::from([3; 32]);
+    let unsigned = accepted.running.closed(&members, Ok(results), Usage::default(), &RunReport::default());
+    let signed = unsigned.attested(EvidenceKind::Simulated, b"quote".to_vec(), Vec::new());
+    let Receipt { outcome, exit_code, results: delivered, .. } = signed.receipt;
+    assert_eq!((outcome, exit_code, delivered), (Outcome::Failed, 1, results));
+    assert_eq!(signed.members, Some(members.members()));
+    let (archive, Members { root, count }) = (pox_core::Archive(sha256(&signed.archive)), members.members());
+    let statement = archived_batch(&domain(), signed.receipt.id(&domain()), archive, root, count);
+    assert_eq!(signed.signature.signer(statement.0), Ok(account(ENCLAVE)));
+    // It is no receipt without its members.
+    assert_ne!(signed.receipt.signer(&domain(), archive, &signed.signature), Ok(account(ENCLAVE)));
 }
 
 #[test]

@@ -79,6 +79,9 @@ pub struct TaskRow {
     pub outcome: Option<u8>,
     /// Commitment to the sealed results.
     pub results: Option<ResultsCommitment>,
+    /// How many members its receipt closes, if it was a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<u64>,
     /// Last second of its phase.
     pub deadline: Option<UnixTime>,
     /// How many steps it has.
@@ -428,7 +431,8 @@ fn page(engine: &mut dyn Engine, filter: &Filter, limit: u32) -> Result<Page, In
 }
 
 const TASK_COLUMNS: &str = "t.id, t.block, t.position, t.time, t.owner, t.image, t.phase, t.deadline, t.processor, \
-    t.enclave, t.proven_block, t.proven_position, t.proven_time, t.outcome, t.results, t.steps, t.history, t.fault";
+    t.enclave, t.proven_block, t.proven_position, t.proven_time, t.outcome, t.results, t.steps, t.history, t.fault, \
+    (SELECT m.count FROM members m WHERE m.block = t.proven_block AND m.task = t.id LIMIT 1)";
 
 fn read_tasks(engine: &mut dyn Engine, ask: &str, values: &[Value]) -> Result<Vec<TaskRow>, IndexError> {
     let rows = engine.query(ask, values)?;
@@ -462,6 +466,7 @@ fn read_task(row: &Row) -> Result<TaskRow, IndexError> {
         proven_at: row.maybe_count(12)?.map(UnixTime),
         outcome: outcome.map_err(|_| IndexError::Damaged("an outcome is none"))?,
         results: row.maybe_fixed::<32>(14)?.map(ResultsCommitment::from),
+        members: row.maybe_count(18)?,
         deadline: row.maybe_count(7)?.map(UnixTime),
         steps: row.count(15)?,
         history: History::from(row.fixed::<32>(16)?),

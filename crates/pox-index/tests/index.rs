@@ -240,6 +240,7 @@ fn answers_are_those_of_a_plain_search(place: &Place) {
         task.image == image_1 && task.inputs.contains(&input_2) && Some(task.requested) > after
     });
     priority_is_that_of_a_plain_search(&mut index, &all);
+    batches_are_those_that_the_chain_tells(&chain, &all);
 
     let uses = index.uses(input_2, None, 1000).unwrap().content;
     assert_eq!(uses.next, None);
@@ -249,6 +250,20 @@ fn answers_are_those_of_a_plain_search(place: &Place) {
         assert!(matches!(used.history[0].detail, StepDetail::Requested { .. }));
         assert!(used.history.windows(2).all(|two| two[0].place < two[1].place));
     }
+}
+
+fn batches_are_those_that_the_chain_tells(chain: &Chain, all: &[TaskRow]) {
+    let blocks = chain.blocks.read().unwrap();
+    let logs = blocks.iter().flat_map(|block| &block.logs);
+    let told: BTreeSet<_> = logs
+        .filter_map(|log| match Event::parse(&domain(), &log.content) {
+            Ok(Event::Members { task, count, .. }) => Some((task, u64::from(count))),
+            _ => None,
+        })
+        .collect();
+    let found = all.iter().filter_map(|task| Some((task.task, task.members?))).collect();
+    assert!(!told.is_empty());
+    assert_eq!(told, found);
 }
 
 fn priority_is_that_of_a_plain_search(index: &mut Index, all: &[TaskRow]) {

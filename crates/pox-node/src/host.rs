@@ -10,7 +10,7 @@ use crate::vm::Around;
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage, Incoming, MAX_CHUNK_BYTES, Stage};
 use pox_core::endorsement::{Endorsement, fitting};
 use pox_core::evidence::{Evidence, EvidenceKind};
-use pox_core::{Address, Resources, TaskId};
+use pox_core::{Address, Members, Resources, TaskId};
 use pox_store::image::{Digest, Image, ImageSource};
 use pox_store::{Access, Location, Name, PutMode, Range, Sign, Store};
 use std::collections::HashMap;
@@ -45,6 +45,8 @@ pub enum Report {
         signature: Vec<u8>,
         /// The archive.
         archive: Vec<u8>,
+        /// The members, if it closes a batch.
+        members: Option<Members>,
     },
     /// It is gone without a receipt.
     Gone(String),
@@ -175,8 +177,8 @@ impl Session {
                         self.fail(reason)?;
                     }
                 },
-                EnclaveMessage::Finished { receipt, signature, archive } => {
-                    tell(Report::Finished { receipt, signature, archive });
+                EnclaveMessage::Finished { receipt, signature, archive, members } => {
+                    tell(Report::Finished { receipt, signature, archive, members });
                     return Ok(());
                 }
                 EnclaveMessage::BootFailed { reason } => {

@@ -15,7 +15,7 @@ use pox_core::refusal::Phase;
 use pox_core::role::Place;
 use pox_core::role::processor::{Action, EnclaveFact, Ending, Fact, Policy, Processor, Proof};
 use pox_core::signature::Signature;
-use pox_core::{Address, B256, Kinds, Offer, Request, TaskId, keccak256};
+use pox_core::{Address, B256, Kinds, Members, Offer, Request, TaskId, keccak256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -242,13 +242,15 @@ impl Service {
                 );
                 return Ok(());
             }
-            Report::Finished { receipt, signature, archive } => match proof(&receipt, &signature, &archive) {
-                Some(proof) => {
-                    self.equipment.journal.keep_archive(task, &archive)?;
-                    EnclaveFact::Finished(Box::new(proof))
+            Report::Finished { receipt, signature, archive, members } => {
+                match proof(&receipt, &signature, &archive, members) {
+                    Some(proof) => {
+                        self.equipment.journal.keep_archive(task, &archive)?;
+                        EnclaveFact::Finished(Box::new(proof))
+                    }
+                    None => EnclaveFact::Gone,
                 }
-                None => EnclaveFact::Gone,
-            },
+            }
             Report::Gone(reason) => {
                 watch(Some(task), Note::Trouble(format!("the enclave is gone: {reason}")));
                 EnclaveFact::Gone
@@ -315,8 +317,10 @@ impl Service {
             }
             Action::Deliver { task, released } => self.deliver(task, released),
             Action::SendProve { task, proof } => {
-                let draft = self.equipment.contract.prove(&proof.receipt, proof.archive, &proof.signature);
-                self.send("prove", task, &draft, |view| view.phase >= Phase::Proven, watch)
+                let Proof { receipt, archive, signature, members } = &*proof;
+                let draft = self.equipment.contract.prove(receipt, *archive, *members, signature);
+                let call = if members.is_some() { "prove many" } else { "prove" };
+                self.send(call, task, &draft, |view| view.phase >= Phase::Proven, watch)
             }
             Action::SendExpire { task, request, .. } => {
                 let draft = self.equipment.contract.expire(&request);
@@ -442,8 +446,8 @@ fn stand_by(
 }
 
 /// An enclave's last word, if it is one.
-fn proof(receipt: &[u8], signature: &[u8], archive: &[u8]) -> Option<Proof> {
+fn proof(receipt: &[u8], signature: &[u8], archive: &[u8], members: Option<Members>) -> Option<Proof> {
     let receipt = Receipt::parse(receipt).ok()?;
     let signature = Signature::parse(signature).ok()?;
-    Some(Proof { receipt, archive: archive_hash(archive), signature })
+    Some(Proof { receipt, archive: archive_hash(archive), signature, members })
 }

@@ -56,9 +56,9 @@ pub struct Facts {
     pub evidence: EvidenceFacts,
     /// What the run came to.
     pub outcome: Outcome,
-    /// The task's exit code, or 128 + signal.
+    /// The task's exit code, or 128 + signal; of a batch that failed, how many members did not complete.
     pub exit_code: u32,
-    /// Commitment to the sealed results, or zero.
+    /// Commitment to the sealed results, or zero; of a batch, to the list of its members.
     pub results: ResultsCommitment,
     /// The root over the receipts of a batch's members, if it was one.
     pub members: Option<MembersFacts>,
@@ -86,12 +86,49 @@ pub struct DataOwner {
 }
 
 /// The receipts of a batch's members.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct MembersFacts {
     /// Root over them.
     pub root: MembersRoot,
     /// How many there are.
     pub count: u16,
+    /// The one that the proof shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberFacts>,
+}
+
+/// What came of one run of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MemberFacts {
+    /// Its number, from 1.
+    pub number: u16,
+    /// What the run came to.
+    pub outcome: Outcome,
+    /// The program's exit code, or 128 + signal.
+    pub exit_code: u32,
+    /// Commitment to its sealed results, or zero.
+    pub results: ResultsCommitment,
+    /// When it began, microseconds after the batch's first run.
+    pub begun_micros: u64,
+    /// Wall-clock time, microseconds.
+    pub wall_micros: u64,
+    /// Processor time, microseconds.
+    pub cpu_micros: u64,
+    /// Most memory at once, bytes.
+    pub memory_peak: u64,
+    /// Why it did not complete, where the program did not end by itself.
+    pub reason: String,
+    /// Its run, if the owner opened it.
+    pub run: Option<RunFacts>,
+}
+
+/// What one run of a batch was started with.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RunFacts {
+    /// Its own arguments.
+    pub args: Vec<String>,
+    /// All of them, the terms' first; unknown where the terms' stay hidden.
+    pub arguments: Option<Vec<String>>,
 }
 
 /// What vouches for the enclave.

@@ -16,7 +16,7 @@ use crate::steps::openings::{self, Openings};
 use crate::steps::parse::{self, Records};
 use crate::steps::quotes::{self, Quotes};
 use crate::steps::seal::{self, Anchored};
-use crate::steps::{archive, claims, policy, receipt, request};
+use crate::steps::{archive, claims, member, policy, receipt, request};
 use crate::verdict::{Component, Verdict};
 use crate::verified::Verified;
 use pox_core::history::At;
@@ -59,6 +59,7 @@ struct Findings<'a> {
     kept: Verified<Kept>,
     anchored: Verified<Anchored>,
     openings: Verified<Openings>,
+    member: Verified<member::Shown>,
 }
 
 fn findings<'a>(proof: &'a Proof, anchors: &Anchors, now: UnixTime) -> Result<Findings<'a>, Rejection> {
@@ -75,7 +76,8 @@ fn findings<'a>(proof: &'a Proof, anchors: &Anchors, now: UnixTime) -> Result<Fi
     let kept = history::check(&records, &task, &steps, &accepted, anchors)?;
     let anchored = seal::check(&records, &kept, anchors, now)?;
     let openings = openings::check(&records, &anchored)?;
-    Ok(Findings { records, task, steps, matched, approved, quotes, kept, anchored, openings })
+    let member = member::check(&records, &openings)?;
+    Ok(Findings { records, task, steps, matched, approved, quotes, kept, anchored, openings, member })
 }
 
 impl Findings<'_> {
@@ -123,12 +125,11 @@ impl Findings<'_> {
             outcome: receipt.outcome,
             exit_code: receipt.exit_code,
             results: receipt.results,
-            members: self
-                .records
-                .proof
-                .proven
-                .members
-                .map(|members| MembersFacts { root: members.root, count: members.count }),
+            members: self.records.proof.proven.members.map(|members| MembersFacts {
+                root: members.root,
+                count: members.count,
+                member: self.member.0.clone(),
+            }),
             usage: Usage {
                 cpu_micros: receipt.cpu_micros,
                 wall_micros: receipt.wall_micros,

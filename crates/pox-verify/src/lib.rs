@@ -25,8 +25,8 @@ mod verified;
 
 pub use anchors::{Anchors, BadDenial, Fresh};
 pub use facts::{
-    AuthorityFacts, DataOwner, EvidenceFacts, Facts, HardwareFacts, MembersFacts, Opened, OpenedLeaf,
-    ReportFacts, StateFacts, Usage,
+    AuthorityFacts, DataOwner, EvidenceFacts, Facts, HardwareFacts, MemberFacts, MembersFacts, Opened,
+    OpenedLeaf, ReportFacts, RunFacts, StateFacts, Usage,
 };
 pub use grade::{Grade, UnknownGrade};
 pub use judge::{judge, verify};
@@ -37,8 +37,9 @@ pub use policy::{
 pub use reason::Reason;
 pub use rejection::{
     ApproveMismatch, ArchiveMismatch, AuthorityChange, ClaimMismatch, ContractCode, EventProof,
-    EvidenceInvalid, HeaderSeal, HistoryMismatch, LifecycleBreach, Malformed, MatchMismatch, OpeningMismatch,
-    PolicyMismatch, ReceiptMismatch, ReceiptSignature, Rejection, RequestMismatch, StateProof,
+    EvidenceInvalid, HeaderSeal, HistoryMismatch, LifecycleBreach, Malformed, MatchMismatch, MemberMismatch,
+    OpeningMismatch, PolicyMismatch, ReceiptMismatch, ReceiptSignature, Rejection, RequestMismatch,
+    StateProof,
 };
 pub use verdict::{Component, NOT_CLAIMED, Verdict};
 pub use verified::Verified;

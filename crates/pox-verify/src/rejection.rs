@@ -81,6 +81,9 @@ pub enum Rejection {
     /// Step 14.
     #[error(transparent)]
     OpeningMismatch(#[from] OpeningMismatch),
+    /// Step 15.
+    #[error(transparent)]
+    MemberMismatch(#[from] MemberMismatch),
 }
 
 /// Step 1: the file, or a record in it, is not what the spec says it must be.
@@ -412,9 +415,68 @@ pub enum OpeningMismatch {
     /// A leaf of the terms is not what §7.2 says.
     #[error("the terms: {0}")]
     Terms(BadTerms),
-    /// The terms are four leaves, and these are more or fewer.
-    #[error("the terms have {0} leaves, not four")]
+    /// The terms are four leaves, and a fifth of a batch's runs; these are not.
+    #[error("the terms have {0} leaves, not four, or five with runs")]
     Count(usize),
+}
+
+/// Step 15: terms and receipt don't speak of the same batch, or the member that is shown is none of it. Members count from 1.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemberMismatch {
+    /// There is a member, and the receipt closes no batch.
+    #[error("the proof shows a member, and the receipt closes no batch")]
+    NotABatch,
+    /// The terms have runs, and the receipt closes no batch.
+    #[error("the terms ask for a batch of runs, and the receipt closes none")]
+    NotClosed,
+    /// The receipt closes a batch, and the terms have no runs.
+    #[error("the receipt closes a batch, and the terms ask for none")]
+    NoRuns,
+    /// Not as many members as runs.
+    #[error("the terms ask for {runs} runs, and the receipt closes a batch of {members}")]
+    Count {
+        /// In the terms.
+        runs: u16,
+        /// In the receipt.
+        members: u16,
+    },
+    /// The batch has no such member.
+    #[error("member {number} is none of a batch of {count}")]
+    Number {
+        /// What the member says.
+        number: u16,
+        /// How many there are.
+        count: u16,
+    },
+    /// Its path leads elsewhere.
+    #[error("the receipt of member {0} does not lead to the root that the enclave signed")]
+    Path(u16),
+    /// Its run is opened, and the terms' leaf that commits to it is not.
+    #[error("a run is opened, and the terms' leaf that commits to it stays hidden")]
+    RunsHidden,
+    /// The run that is opened is another's.
+    #[error("the run that is opened is not that of member {0}")]
+    Run(u16),
+    /// The run's path leads elsewhere.
+    #[error("the run of member {0} does not lead to the root that the terms commit to")]
+    RunPath(u16),
+}
+
+impl MemberMismatch {
+    /// What exactly is wrong, by a stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotABatch => "not-a-batch",
+            Self::NotClosed => "not-closed",
+            Self::NoRuns => "no-runs",
+            Self::Count { .. } => "count",
+            Self::Number { .. } => "number",
+            Self::Path(_) => "path",
+            Self::RunsHidden => "runs-hidden",
+            Self::Run(_) => "run",
+            Self::RunPath(_) => "run-path",
+        }
+    }
 }
 
 impl Rejection {
@@ -428,11 +490,12 @@ impl Rejection {
         self.place().0
     }
 
-    /// What exactly failed in the step, by a stable name: the fault of an evidence, the policy's key that refuses it.
+    /// What exactly failed in the step, by a stable name: the fault of an evidence or a member, the policy's key that refuses it.
     pub fn detail(&self) -> Option<&'static str> {
         match self {
             Self::EvidenceInvalid(error) => Some(error.name()),
             Self::PolicyRefuses(refusal) => Some(refusal.key()),
+            Self::MemberMismatch(error) => Some(error.name()),
             _ => None,
         }
     }
@@ -459,6 +522,7 @@ impl Rejection {
             Self::HeaderSeal(_) => (13, "header-seal"),
             Self::AuthorityChange(_) => (13, "authority-change"),
             Self::OpeningMismatch(_) => (14, "opening-mismatch"),
+            Self::MemberMismatch(_) => (15, "member-mismatch"),
         }
     }
 }

@@ -57,6 +57,19 @@ fn every_rejection_of_the_spec_has_a_case() {
     assert_eq!(cases, codes);
 }
 
+#[test]
+fn every_fault_of_a_member_has_a_case() {
+    let faults: BTreeSet<_> = all()
+        .iter()
+        .filter_map(|case| verdict(case).rejection)
+        .filter(|rejection| rejection.code() == "member-mismatch")
+        .map(|rejection| rejection.detail().unwrap())
+        .collect();
+    let all =
+        ["not-a-batch", "not-closed", "no-runs", "count", "number", "path", "runs-hidden", "run", "run-path"];
+    assert_eq!(faults, all.into());
+}
+
 /// Files that must change together with the format; `POX_BLESS=1` writes them anew.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test may read files; the judge may not")]

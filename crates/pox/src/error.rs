@@ -310,7 +310,30 @@ impl From<pox_devchain::ServerError> for Failure {
 
 impl From<pox_node::owner::BadKept> for Failure {
     fn from(error: pox_node::owner::BadKept) -> Self {
-        Self::chained(Culprit::Usage, &error)
+        use pox_core::runs::BadRuns;
+        use pox_node::owner::BadKept;
+        let failure = Self::chained(Culprit::Usage, &error);
+        match error {
+            BadKept::TooLarge(_) | BadKept::Runs(BadRuns::TooLarge(_)) => failure.with_hint(
+                "give the runs shorter arguments, or only their number (`runs: 1000`): each finds its own in POX_RUN, and can look up the \
+                 rest in a file of an input",
+            ),
+            _ => failure,
+        }
+    }
+}
+
+impl From<pox_node::owner::MembersError> for Failure {
+    fn from(error: pox_node::owner::MembersError) -> Self {
+        use pox_node::owner::MembersError;
+        match error {
+            MembersError::Results(error) => error.into(),
+            MembersError::Member { number, source } => Self::from(source).about(format!("member {number}")),
+            MembersError::Local(_) => Self::chained(Culprit::Machine, &error),
+            MembersError::Malformed(_) | MembersError::OtherMembers => {
+                Self::chained(Culprit::Storage, &error)
+            }
+        }
     }
 }
 
@@ -369,6 +392,7 @@ impl From<pox_node::owner::AgentError> for Failure {
             AgentError::Chain(error) => error.into(),
             AgentError::Release(error) => error.into(),
             AgentError::Results(error) => error.into(),
+            AgentError::Members(error) => error.into(),
             AgentError::Archive(error) => error.into(),
             AgentError::Journal(_) => Self::chained(Culprit::Machine, &error),
         }

@@ -9,7 +9,9 @@ pub(crate) use evidence::evidence;
 use jiff::Timestamp;
 use pox_core::history::At;
 use pox_core::{Amount, UnixTime};
-use pox_verify::{AuthorityFacts, DataOwner, Facts, Grade, Opened, Reason, Verdict};
+use pox_verify::{
+    AuthorityFacts, DataOwner, Facts, Grade, MemberFacts, MembersFacts, Opened, Reason, RunFacts, Verdict,
+};
 use std::fmt::{Display, Write as _};
 
 /// The whole page: the verdict first, then what it rests on, then what it does not say.
@@ -84,8 +86,16 @@ fn headline(page: &mut Page, verdict: &Verdict) {
 fn what(page: &mut Page, facts: &Facts) {
     page.section("What");
     page.row("task", facts.task);
-    let code = if facts.exit_code == 0 { String::new() } else { format!(", exit code {}", facts.exit_code) };
+    let code = match (&facts.members, facts.exit_code) {
+        (_, 0) => String::new(),
+        (None, code) => format!(", exit code {code}"),
+        (Some(members), others) => format!(": {others} of {} members did not complete", members.count),
+    };
     page.row("outcome", format!("{}{code}", facts.outcome));
+    if let Some(members) = &facts.members {
+        let shown = if members.member.is_some() { "one of them shown below" } else { "none of them shown" };
+        page.row("batch", format!("{} members, {shown}", members.count));
+    }
     if !facts.report.reason.is_empty() {
         page.row("because", plain(&facts.report.reason));
     }
@@ -98,6 +108,36 @@ fn what(page: &mut Page, facts: &Facts) {
     } else {
         page.row("results", facts.results);
     }
+    if let Some(MembersFacts { count, member: Some(member), .. }) = &facts.members {
+        shown_member(page, member, *count);
+    }
+}
+
+fn shown_member(page: &mut Page, member: &MemberFacts, count: u16) {
+    page.section("Member");
+    let (number, outcome, code) = (member.number, member.outcome, member.exit_code);
+    page.row("member", format!("{number} of {count}: {outcome}, exit code {code}"));
+    if !member.reason.is_empty() {
+        page.row("because", plain(&member.reason));
+    }
+    if member.results.is_zero() {
+        page.row("results", "none");
+    } else {
+        page.row("results", member.results);
+    }
+    match &member.run {
+        None => page.row("arguments", "kept secret"),
+        Some(RunFacts { arguments: Some(all), .. }) => page.row("arguments", words(all)),
+        Some(RunFacts { args, arguments: None }) => page.row("arguments", format!("… {}", words(args))),
+    }
+    page.row("began", format!("{} after the first", seconds(member.begun_micros)));
+    page.row("time", seconds(member.wall_micros));
+    page.row("processor", seconds(member.cpu_micros));
+    page.row("memory", bytes(member.memory_peak));
+}
+
+fn words(texts: &[String]) -> String {
+    texts.iter().map(|text| plain(text)).collect::<Vec<_>>().join(" ")
 }
 
 fn who(page: &mut Page, facts: &Facts) {
@@ -205,9 +245,7 @@ fn used(page: &mut Page, facts: &Facts) {
 
 fn disclosed(page: &mut Page, facts: &Facts) {
     if let Some(terms) = &facts.terms {
-        leaves(page, "Terms", terms, |values| {
-            values.iter().map(|value| plain(value)).collect::<Vec<_>>().join(" ")
-        });
+        leaves(page, "Terms", terms, |values| words(values));
     }
     if let Some(metadata) = &facts.metadata {
         leaves(page, "Metadata", metadata, |value| plain(value));
@@ -297,7 +335,7 @@ fn coins(amount: Amount) -> String {
     amount.to_string()
 }
 
-fn seconds(micros: u64) -> String {
+pub(crate) fn seconds(micros: u64) -> String {
     format!("{}.{:03} s", micros / 1_000_000, micros % 1_000_000 / 1000)
 }
 
@@ -464,6 +502,39 @@ mod tests {
             rejection: None,
             facts: Some(Box::new(facts)),
             not_claimed: NOT_CLAIMED,
+        }
+    }
+
+    #[test]
+    fn a_batch_says_how_many_it_has_and_which_is_shown() {
+        let batch = |member: Option<MemberFacts>| {
+            let mut proof = simulated();
+            let facts = proof.facts.as_mut().unwrap();
+            facts.members = Some(MembersFacts { root: pox_core::MembersRoot::ZERO, count: 1000, member });
+            verdict(&proof)
+        };
+        let page = batch(None);
+        assert!(page.contains("  outcome         failed: 3 of 1000 members did not complete\n"), "{page}");
+        assert!(page.contains("  batch           1000 members, none of them shown\n"), "{page}");
+        let run = RunFacts { args: vec!["--seed".into(), "\u{1b}[2J".into()], arguments: None };
+        let page = batch(Some(MemberFacts {
+            number: 7,
+            outcome: Outcome::Completed,
+            exit_code: 0,
+            results: pox_core::ResultsCommitment::ZERO,
+            begun_micros: 1_500_000,
+            wall_micros: 250_000,
+            cpu_micros: 200_000,
+            memory_peak: 1 << 20,
+            reason: String::new(),
+            run: Some(run),
+        }));
+        for line in [
+            "  member          7 of 1000: completed, exit code 0\n",
+            "  arguments       … --seed \u{fffd}[2J\n",
+            "  began           1.500 s after the first\n",
+        ] {
+            assert!(page.contains(line), "{page}");
         }
     }
 

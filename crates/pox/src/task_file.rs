@@ -5,6 +5,7 @@ use crate::quantity::{Bytes, Seconds};
 use pox_core::evidence::EvidenceKind;
 use pox_core::tree::list_root;
 use pox_core::{Address, Amount, DatasetCommitment, Kinds, Processors, Resources};
+use pox_node::owner::PlannedRuns;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,9 @@ pub(crate) struct TaskFile {
     /// Program and arguments, instead of the image's own.
     #[serde(default)]
     pub(crate) args: Vec<String>,
+    /// The runs of a batch.
+    #[serde(default)]
+    pub(crate) runs: Option<RunsSection>,
     /// Environment, added to the image's own.
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
@@ -58,6 +62,17 @@ pub(crate) struct TaskFile {
     /// Catalogue metadata; only a salted commitment is published.
     #[serde(default)]
     pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// The runs of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RunsSection {
+    /// So many.
+    Count(u64),
+    /// One for each list of arguments.
+    Lists(Vec<Vec<String>>),
+    /// One for each line of this file.
+    File(PathBuf),
 }
 
 /// One input.
@@ -106,6 +121,9 @@ pub(crate) struct DeadlinesSection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cpus(u32);
 
+/// Largest file of runs: far more than a secret has room for.
+const MAX_RUNS_FILE_BYTES: usize = 1024 * 1024;
+
 impl Default for ResourcesSection {
     fn default() -> Self {
         Self { cpus: Cpus(1000), memory: Bytes::mib(512), disk: Bytes::mib(256), time: Seconds(600) }
@@ -124,6 +142,42 @@ impl<'de> serde::Deserialize<'de> for Cpus {
         cpu_millis(cores)
             .map(Self)
             .ok_or_else(|| serde::de::Error::custom("expected cores between 0.01 and 65536"))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for RunsSection {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RunsVisitor)
+    }
+}
+
+struct RunsVisitor;
+
+impl<'de> serde::de::Visitor<'de> for RunsVisitor {
+    type Value = RunsSection;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a number of runs, a list of argument lists, or a file with one run on each line")
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<RunsSection, E> {
+        Ok(RunsSection::Count(count))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, count: i64) -> Result<RunsSection, E> {
+        u64::try_from(count).map(RunsSection::Count).map_err(|_| E::custom("a batch has 1 run or more"))
+    }
+
+    fn visit_str<E>(self, path: &str) -> Result<RunsSection, E> {
+        Ok(RunsSection::File(path.into()))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut lists: A) -> Result<RunsSection, A::Error> {
+        let mut all = Vec::new();
+        while let Some(list) = lists.next_element()? {
+            all.push(list);
+        }
+        Ok(RunsSection::Lists(all))
     }
 }
 
@@ -159,7 +213,29 @@ impl TaskFile {
                 .hint("a list may have one processor");
         }
         file.policy = file.policy.map(|policy| base.join(policy));
+        if let Some(RunsSection::File(path)) = &mut file.runs {
+            *path = base.join(&path);
+        }
         Ok(file)
+    }
+
+    /// The runs, if the task is a batch.
+    pub(crate) fn runs(&self) -> Result<Option<PlannedRuns>, Failure> {
+        let planned = match &self.runs {
+            None => return Ok(None),
+            Some(RunsSection::Count(count)) => PlannedRuns::Count(u16::try_from(*count).unwrap_or(0)),
+            Some(RunsSection::Lists(lists)) => PlannedRuns::Lists(lists.clone()),
+            Some(RunsSection::File(path)) => PlannedRuns::Lists(runs_of(path)?),
+        };
+        let count = match &planned {
+            PlannedRuns::Count(count) => usize::from(*count),
+            PlannedRuns::Lists(lists) => lists.len(),
+        };
+        if (1..=usize::from(u16::MAX)).contains(&count) {
+            return Ok(Some(planned));
+        }
+        Err(Failure::usage(format!("a batch has 1 to {} runs", u16::MAX)))
+            .hint("split them into several batches")
     }
 
     /// The accepted kinds.
@@ -190,6 +266,16 @@ impl TaskFile {
             time_limit: section.time.to_u32()?,
         })
     }
+}
+
+/// One list of arguments for each line: words between white space. Empty lines and those that begin with `#` are for people.
+fn runs_of(path: &Path) -> Result<Vec<Vec<String>>, Failure> {
+    let bytes = crate::locate::read_bounded(path, MAX_RUNS_FILE_BYTES)?;
+    let shown = path.display();
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Failure::usage(format!("{shown} is not a text file")))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect())
 }
 
 #[cfg(test)]
@@ -234,6 +320,32 @@ mod tests {
         assert_eq!(file.inputs["theirs"], Input::Theirs(theirs));
         assert_eq!(file.inputs["mine"], Input::Own("sealed".into()));
         assert!(matches!(file.processors(), Processors::Listed(_)));
+    }
+
+    #[test]
+    fn batches_are_read() {
+        let runs = |text: &str| parse(&format!("image: a\nresults: b\nruns: {text}")).map(|file| file.runs);
+        assert_eq!(runs("1000"), Ok(Some(RunsSection::Count(1000))));
+        assert_eq!(runs("runs.txt"), Ok(Some(RunsSection::File("runs.txt".into()))));
+        let lists =
+            [&["--seed", "1"][..], &["a b"], &[]].map(|list| list.iter().map(ToString::to_string).collect());
+        assert_eq!(runs("[[--seed, 1], [a b], []]"), Ok(Some(RunsSection::Lists(lists.into()))));
+        for text in ["-1", "1.5", "[1]", "{a: b}", "true"] {
+            assert!(runs(text).is_err(), "{text}");
+        }
+        for (text, fine) in [("0", false), ("1", true), ("65535", true), ("65536", false), ("[]", false)] {
+            let file = parse(&format!("image: a\nresults: b\nruns: {text}")).unwrap();
+            assert_eq!(file.runs().is_ok(), fine, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_runs_has_one_on_each_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.txt");
+        std::fs::write(&path, "# seed and size\n--seed 1  --size 10\n\n\t--seed 2\n").unwrap();
+        let lists = runs_of(&path).unwrap();
+        assert_eq!(lists, [vec!["--seed", "1", "--size", "10"], vec!["--seed", "2"]]);
     }
 
     #[test]

@@ -6,11 +6,12 @@ use pox_core::channel::{EnclaveMessage, HostMessage, Stage, send};
 use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::{HistoryProof, MAGIC, Proof, StateProof};
-use pox_core::receipt::{Archive, Endorsement};
+use pox_core::receipt::{Archive, Endorsement, Outcome};
 use pox_core::s3::{BucketAccess, Operation, Style};
 use pox_core::secret::{InputAccess, InputSecret, ObjectKey, Secret, SignedSecret, Terms};
 use pox_core::{
-    Amount, Call, Domain, Event, OfferId, Phase, Refusal, Request, TaskId, UnixTime, to_canonical,
+    Amount, Call, Domain, Event, MemberReceipt, MemberReceipts, Members, MembersRoot, OfferId, Phase,
+    Refusal, Request, Runs, TaskId, UnixTime, to_canonical,
 };
 use std::sync::LazyLock;
 
@@ -103,16 +104,45 @@ fn some_leaves() -> Leaves {
         env: vec!["THREADS=1".into()],
         inputs: vec!["penguins".into()],
         accept_missing: vec![],
+        runs: None,
     };
     terms
         .leaves([B256::repeat_byte(1), B256::repeat_byte(2), B256::repeat_byte(3), B256::repeat_byte(4)])
         .expect("these terms are good")
 }
 
+pub(crate) fn some_runs() -> Runs {
+    let args = vec![vec!["--seed".into(), "1".into()], vec![], vec!["{run}".into()]];
+    Runs { seed: B256::repeat_byte(6), count: 3, args: Some(args) }
+}
+
+fn batch_leaves() -> Leaves {
+    let terms = Terms { runs: some_runs().committed(), ..Terms::default() };
+    terms.leaves((1..=5).map(B256::repeat_byte)).expect("these terms are good")
+}
+
+fn some_members() -> MemberReceipts {
+    let member =
+        |run| MemberReceipt { reason: String::new(), ..MemberReceipt::not_begun(&run, Outcome::Failed) };
+    MemberReceipts::new(some_runs().iter().map(member).collect()).expect("one for each run")
+}
+
+pub(crate) fn members() -> Vec<Vec<u8>> {
+    some_members().iter().map(MemberReceipt::to_bytes).collect()
+}
+
+pub(crate) fn member_lists() -> Vec<Vec<u8>> {
+    vec![some_members().to_bytes()]
+}
+
+pub(crate) fn batch_runs() -> Vec<Vec<u8>> {
+    vec![to_canonical(&some_runs()), to_canonical(&Runs { args: None, ..some_runs() })]
+}
+
 pub(crate) fn leaves() -> Vec<Vec<u8>> {
     let leaf = Leaf { salt: B256::ZERO, name: "title".into(), value: b"A small real analysis".to_vec() };
     let other = Leaves::new(vec![leaf]).expect("one leaf is a list");
-    vec![some_leaves().to_bytes(), other.to_bytes(), Leaves::default().to_bytes()]
+    vec![some_leaves().to_bytes(), batch_leaves().to_bytes(), other.to_bytes(), Leaves::default().to_bytes()]
 }
 
 pub(crate) fn openings() -> Vec<Vec<u8>> {
@@ -132,6 +162,7 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         results: "https://storage.example/results".into(),
         recipients: vec!["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj".into()],
         buckets: None,
+        runs: None,
     };
     let theirs = InputSecret { task: task(), inputs: secret.inputs.clone() };
     let mut with_keys = secret.clone();
@@ -145,7 +176,13 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         secret_key: "key".into(),
         session_token: Some("token".into()),
     }]);
-    vec![secret.to_bytes().to_vec(), with_keys.to_bytes().to_vec(), theirs.to_bytes().to_vec()]
+    let batch = Secret { terms: batch_leaves(), runs: Some(some_runs()), ..secret.clone() };
+    vec![
+        secret.to_bytes().to_vec(),
+        with_keys.to_bytes().to_vec(),
+        batch.to_bytes().to_vec(),
+        theirs.to_bytes().to_vec(),
+    ]
 }
 
 pub(crate) fn signed_secrets() -> Vec<Vec<u8>> {
@@ -314,6 +351,13 @@ pub(crate) fn enclave_messages() -> Vec<Vec<u8>> {
             receipt: proof.proven.receipt,
             signature: proof.proven.signature,
             archive: proof.proven.archive,
+            members: None,
+        },
+        EnclaveMessage::Finished {
+            receipt: vec![1],
+            signature: vec![2],
+            archive: vec![3],
+            members: Some(Members { root: MembersRoot::from([4; 32]), count: 1000 }),
         },
         EnclaveMessage::BootFailed { reason: "malformed request".into() },
         EnclaveMessage::Endorse { kind: EvidenceKind::Tdx, quotes: vec![vec![4; 30], vec![5; 30]] },

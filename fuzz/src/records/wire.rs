@@ -5,10 +5,14 @@ use alloy_primitives::{B256, Bytes, LogData};
 use pox_core::channel::{EnclaveMessage, HostMessage, Incoming, receive, receive_chunk, send};
 use pox_core::evidence::{Evidence, SimulatedQuote};
 use pox_core::leaves::{Leaves, MAX_OPENING_BYTES, Opening};
-use pox_core::receipt::{Archive, Receipt, RunReport};
+use pox_core::receipt::{Archive, Outcome, Receipt, RunReport};
+use pox_core::runs::{CommittedRuns, MAX_RUNS_BYTES};
 use pox_core::secret::{InputSecret, Secret, SignedSecret, Terms};
 use pox_core::signature::Signature;
-use pox_core::{Call, Event, Offer, Refusal, Request, TaskId, from_canonical, keccak256, to_canonical};
+use pox_core::{
+    Call, Event, MemberReceipt, MemberReceipts, Offer, Refusal, Request, ResultsCommitment, Runs, TaskId,
+    from_canonical, keccak256, to_canonical, tree,
+};
 
 pub(crate) fn evidence(input: &[u8]) {
     if let Ok(evidence) = Evidence::parse(input) {
@@ -71,8 +75,46 @@ pub(crate) fn opening(input: &[u8]) {
 pub(crate) fn terms(input: &[u8]) {
     let Ok(leaves) = Leaves::parse(input) else { return };
     if let Ok(terms) = Terms::from_leaves(&leaves) {
-        let again = terms.leaves([B256::ZERO; 4]).expect("terms that were read can be written");
+        let again = terms.leaves([B256::ZERO; 5]).expect("terms that were read can be written");
         assert_eq!(Terms::from_leaves(&again), Ok(terms));
+    }
+}
+
+pub(crate) fn runs(input: &[u8]) {
+    let Ok(runs) = from_canonical::<Runs>(input, MAX_RUNS_BYTES) else { return };
+    assert_eq!(to_canonical(&runs), input);
+    // Trees of thousands of leaves find nothing that smaller ones don't.
+    if runs.check().is_err() || runs.count > 100 {
+        return;
+    }
+    let committed = runs.committed().expect("there is at least one");
+    assert_eq!(CommittedRuns::from_texts(&committed.to_texts()), Some(committed));
+    for run in runs.iter() {
+        let path = runs.path(run.number).expect("each run has a path");
+        assert_eq!(tree::climb(run.leaf(), &path), Some(committed.root.0));
+        run.arguments(&["{run}".into()]);
+    }
+}
+
+pub(crate) fn member(input: &[u8]) {
+    if let Ok(member) = MemberReceipt::parse(input) {
+        assert_eq!(member.to_bytes(), input);
+        member.leaf();
+    }
+}
+
+pub(crate) fn member_list(input: &[u8]) {
+    let Ok(list) = MemberReceipts::parse(input) else { return };
+    assert_eq!(list.to_bytes(), input);
+    let closing = list.closing(Ok(ResultsCommitment::from([1; 32])));
+    assert_eq!(
+        closing.outcome == Outcome::Completed,
+        list.iter().all(|one| one.outcome == Outcome::Completed)
+    );
+    let members = list.members();
+    for member in list.iter().take(100) {
+        let path = list.path(member.number).expect("each member has a path");
+        assert_eq!(tree::climb(member.leaf(), &path), Some(members.root.0));
     }
 }
 

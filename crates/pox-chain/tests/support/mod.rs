@@ -301,6 +301,6 @@ impl Lifecycle {
         send(&self.owner, &contract.approve(&self.request, Party::OWNER, enclave, secret));
         let statement = self.receipt.archived(contract.domain(), self.archive);
         let signature = self.enclave.sign(statement.0);
-        send(&self.processor, &contract.prove(&self.receipt, self.archive, &signature));
+        send(&self.processor, &contract.prove(&self.receipt, self.archive, None, &signature));
     }
 }

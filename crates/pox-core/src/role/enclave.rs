@@ -14,9 +14,11 @@ use crate::domain::Domain;
 use crate::endorsement::{Endorsement, fitting};
 use crate::evidence::{Claims, Evidence, EvidenceKind, Purpose, sha256};
 use crate::id::{ReceiptId, ResultsCommitment, TaskId};
+use crate::members::{Closing, MemberReceipts, Members};
 use crate::party::Party;
-use crate::receipt::{Archive, Doing, Outcome, Receipt, RunReport};
+use crate::receipt::{Archive, Doing, Outcome, Receipt, RunReport, archived_batch};
 use crate::record::Request;
+use crate::runs::Runs;
 use crate::secret::{BadRelease, BadTerms, InputAccess, InputSecret, Secret, SignedSecret, Terms};
 use crate::signature::{Signature, address_of};
 use alloy_primitives::{Address, B256};
@@ -97,6 +99,8 @@ pub enum End {
     },
     /// Something before or after the program failed; there are no results.
     Failed(Failure),
+    /// A batch ended, as its members say.
+    Closed(Closing),
 }
 
 /// A limit of the request.
@@ -148,6 +152,7 @@ pub struct Unsigned {
     key_evidence: Vec<u8>,
     receipt: Receipt,
     report: Vec<u8>,
+    members: Option<Members>,
 }
 
 /// The end: what the prove transaction carries, and the archive behind it. The account key is gone.
@@ -159,6 +164,8 @@ pub struct Signed {
     pub signature: Signature,
     /// The archive's canonical encoding.
     pub archive: Vec<u8>,
+    /// The members, if it closes a batch.
+    pub members: Option<Members>,
 }
 
 /// Why released secrets can't be used; their owners' fault, and the receipt's outcome 16 (spec §9.2).
@@ -182,6 +189,9 @@ pub enum SecretFault {
     /// It has more or fewer inputs, or names for them, than the request.
     #[error("the secret's inputs are not the request's")]
     Inputs,
+    /// Its runs are not those that the terms commit to.
+    #[error("the secret's runs are not those of its terms")]
+    Runs,
 }
 
 /// A release that the enclave does not take; it still waits for another.
@@ -274,6 +284,18 @@ impl Running {
     pub fn ended(self, end: &End, usage: Usage, report: &RunReport) -> Unsigned {
         self.0.conclude(end, usage, report)
     }
+
+    /// Says what came of every member of a batch, and where the list of that went; the closing receipt follows from it.
+    pub fn closed(
+        self,
+        members: &MemberReceipts,
+        list: Result<ResultsCommitment, Failure>,
+        usage: Usage,
+        report: &RunReport,
+    ) -> Unsigned {
+        let unsigned = self.0.conclude(&End::Closed(members.closing(list)), usage, report);
+        Unsigned { members: Some(members.members()), ..unsigned }
+    }
 }
 
 impl Refused {
@@ -302,9 +324,15 @@ impl Unsigned {
         let evidence = Evidence { kind, claims: self.claims(), quote, recipient: Vec::new() };
         let endorsements = fitting(endorsements, kind);
         let (archive, hash) = Archive { evidence, report: self.report, endorsements }.seal();
-        let statement = self.receipt.archived(&self.launched.domain, hash);
-        let signature = Signature::sign(&self.launched.key, statement.0);
-        Signed { receipt: self.receipt, signature, archive }
+        let domain = &self.launched.domain;
+        let statement = match self.members {
+            None => self.receipt.archived(domain, hash).0,
+            Some(Members { root, count }) => {
+                archived_batch(domain, self.receipt.id(domain), hash, root, count).0
+            }
+        };
+        let signature = Signature::sign(&self.launched.key, statement);
+        Signed { receipt: self.receipt, signature, archive, members: self.members }
     }
 }
 
@@ -359,6 +387,9 @@ impl Launched {
         if terms.inputs.len() != inputs {
             return Err(SecretFault::Inputs);
         }
+        if terms.runs != secret.runs.as_ref().and_then(Runs::committed) {
+            return Err(SecretFault::Runs);
+        }
         Ok((secret, terms))
     }
 
@@ -391,7 +422,7 @@ impl Ready {
             wall_micros: usage.wall_micros,
             memory_peak: usage.memory_peak,
         };
-        Unsigned { launched: self.launched, key_evidence: self.evidence, receipt, report }
+        Unsigned { launched: self.launched, key_evidence: self.evidence, receipt, report, members: None }
     }
 }
 
@@ -405,19 +436,24 @@ impl End {
             Self::Limited { limit: Limit::Time, .. } => Outcome::TimeLimit,
             Self::Limited { limit: Limit::Disk, .. } => Outcome::DiskLimit,
             Self::Failed(failure) => failure.outcome(),
+            Self::Closed(closing) => closing.outcome,
         }
     }
 
-    fn exit_code(&self) -> u32 {
+    /// The exit code in the receipt.
+    pub fn exit_code(&self) -> u32 {
         match self {
             Self::Exited { code, .. } => *code,
+            Self::Closed(closing) => closing.exit_code,
             Self::Limited { .. } | Self::Failed(_) => 0,
         }
     }
 
-    fn results(&self) -> ResultsCommitment {
+    /// What was delivered.
+    pub fn results(&self) -> ResultsCommitment {
         match self {
             Self::Exited { results, .. } | Self::Limited { results, .. } => *results,
+            Self::Closed(closing) => closing.results,
             Self::Failed(_) => ResultsCommitment::ZERO,
         }
     }

@@ -10,6 +10,7 @@ use crate::domain::Domain;
 use crate::event::Event;
 use crate::history::At;
 use crate::id::{Archive, ListRoot, OfferId, TaskId};
+use crate::members::Members;
 use crate::receipt::Receipt;
 use crate::record::{Offer, Processors, Request, UnixTime};
 use crate::refusal::Phase;
@@ -73,7 +74,7 @@ pub enum EnclaveFact {
     Gone,
 }
 
-/// What `prove` carries.
+/// What `prove` or `proveMany` carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
@@ -85,6 +86,9 @@ pub struct Proof {
     /// The enclave's signature.
     #[serde(with = "super::signature_hex")]
     pub signature: Signature,
+    /// The members, if the receipt closes a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Members>,
 }
 
 /// What to do. Each can be asked for again, and has to have its effect at most once.

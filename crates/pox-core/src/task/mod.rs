@@ -10,7 +10,8 @@ use crate::consent::Consent;
 use crate::domain::Domain;
 use crate::event::Event;
 use crate::history::{At, Payload, Step};
-use crate::id::{Archive, History, MembersRoot, OfferId, TaskId};
+use crate::id::{Archive, History, OfferId, TaskId};
+use crate::members::Members;
 use crate::party::{Parties, Party};
 use crate::record::{Amount, Offer, Request, UnixTime};
 use crate::refusal::{Phase, Refusal};
@@ -96,16 +97,6 @@ pub enum Ask {
     },
     /// End it, its deadline having passed.
     Expire,
-}
-
-/// The receipts of a batch's members, as the closing receipt names them (spec §6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Members {
-    /// Root over the members' receipts.
-    pub root: MembersRoot,
-    /// How many there are.
-    pub count: u16,
 }
 
 /// What is known of every task from its request on.

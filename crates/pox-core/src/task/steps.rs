@@ -1,8 +1,7 @@
 //! What each accepted call does, state by state, with the checks of spec §4 in their order.
 
 use super::{
-    Approved, Cancelled, Credit, Expired, Matched, Members, Pairing, Posted, Proven, Requested, Sent, Task,
-    Transition,
+    Approved, Cancelled, Credit, Expired, Matched, Pairing, Posted, Proven, Requested, Sent, Task, Transition,
 };
 use crate::abi;
 use crate::consent::{Consent, cancellation, refusal};
@@ -10,6 +9,7 @@ use crate::domain::Domain;
 use crate::event::Event;
 use crate::history::{Payload, Step};
 use crate::id::{Archive, ReceiptId};
+use crate::members::Members;
 use crate::party::{Parties, Party};
 use crate::receipt::{Doing, Side, archived, archived_batch};
 use crate::record::{Amount, MAX_DEADLINE_SECONDS, Offer, Request, UnixTime};

@@ -4,10 +4,12 @@ use crate::common::Dice;
 use alloy_primitives::Address;
 use k256::ecdsa::SigningKey;
 use pox_core::evidence::{Evidence, EvidenceKind, Purpose, RECIPIENT_BYTES, sha256};
-use pox_core::receipt::RunReport;
-use pox_core::role::enclave::{End, Failure, Launch, Limit, Opened, Ready, Running, Signed, Usage};
+use pox_core::receipt::{Outcome, RunReport};
+use pox_core::role::enclave::{Accepted, End, Failure, Launch, Limit, Opened, Ready, Signed, Usage};
 use pox_core::signature::address_of;
-use pox_core::{B256, Domain, Request, ResultsCommitment, TaskId, keccak256};
+use pox_core::{
+    B256, Domain, MemberReceipt, MemberReceipts, Request, ResultsCommitment, Runs, TaskId, keccak256,
+};
 
 /// What a genuine TEE signs in this world. Anything else is a lie.
 const GENUINE: &[u8] = b"genuine";
@@ -27,7 +29,7 @@ pub(crate) enum Manner {
 enum State {
     Booting(Box<Launch>),
     Ready(Box<Ready>),
-    Running(Box<Running>),
+    Running(Box<Accepted>),
     Done,
 }
 
@@ -77,13 +79,20 @@ impl Enclave {
                 Some(said)
             }
             State::Running(_) if dice.percent(faults) => Some(Says::Gone),
-            State::Running(running) if self.manner == Manner::Mute => {
-                self.state = State::Running(running);
+            State::Running(accepted) if self.manner == Manner::Mute => {
+                self.state = State::Running(accepted);
                 None
             }
-            State::Running(running) => {
+            State::Running(accepted) => {
                 let report = RunReport::default();
-                let unsigned = running.ended(&any_end(dice), Usage::default(), &report);
+                let Accepted { running, secret, .. } = *accepted;
+                let unsigned = match &secret.runs {
+                    None => running.ended(&any_end(dice), Usage::default(), &report),
+                    Some(runs) => {
+                        let results = Ok(ResultsCommitment(dice.word()));
+                        running.closed(&any_members(runs, dice), results, Usage::default(), &report)
+                    }
+                };
                 let signed = unsigned.attested(EvidenceKind::Simulated, GENUINE.to_vec(), Vec::new());
                 Some(Says::Finished(Box::new(signed)))
             }
@@ -115,7 +124,7 @@ impl Enclave {
         let plaintexts: Vec<_> = released.sealed().iter().map(open).collect();
         match released.open(&plaintexts) {
             Opened::Accepted(accepted) => {
-                self.state = State::Running(Box::new(accepted.running));
+                self.state = State::Running(accepted);
                 self.due = now + dice.below(40);
                 Ok(None)
             }
@@ -139,6 +148,12 @@ pub(crate) fn verifies(evidence: &[u8], task: TaskId, processor: Address, enclav
             && claims.enclave == enclave
             && claims.recipient == sha256(&evidence.recipient)
     })
+}
+
+fn any_members(runs: &Runs, dice: &mut Dice) -> MemberReceipts {
+    let outcomes = [Outcome::Completed, Outcome::Completed, Outcome::Failed, Outcome::RuntimeFailed];
+    let member = |run| MemberReceipt::not_begun(&run, dice.pick(&outcomes).unwrap_or(Outcome::Completed));
+    MemberReceipts::new(runs.iter().map(member).collect()).unwrap()
 }
 
 fn any_end(dice: &mut Dice) -> End {

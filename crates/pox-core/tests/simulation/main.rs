@@ -19,7 +19,7 @@ use pox_core::leaves::Leaves;
 use pox_core::role::owner::Patience;
 use pox_core::role::processor::Policy;
 use pox_core::secret::Terms;
-use pox_core::{Archive, B256, Call, ListRoot, Offer, Party, Phase, Request, Task, abi, tree};
+use pox_core::{Archive, B256, Call, ListRoot, Offer, Party, Phase, Request, Runs, Task, abi, tree};
 use proptest::prelude::any;
 use proptest::test_runner::{Config, TestRunner};
 use std::cell::RefCell;
@@ -133,13 +133,17 @@ fn owners_of_a_task(number: u8, dice: &mut Dice) -> Vec<OwnerNode> {
     } else if dice.percent(20) {
         record.processors = tree::root(&LIST.map(|number| tree::account_leaf(account(number)))).unwrap();
     }
-    let terms = Terms { inputs: vec!["in".into(); record.inputs.len()], ..Terms::default() };
-    let leaves: Leaves = terms.leaves(core::array::from_fn(|_| dice.word())).unwrap();
+    let batch = dice.percent(25);
+    let runs = batch.then(|| Runs { seed: dice.word(), count: 1 + dice.below(5) as u16, args: None });
+    let committed = runs.as_ref().and_then(Runs::committed);
+    let terms = Terms { inputs: vec!["in".into(); record.inputs.len()], runs: committed, ..Terms::default() };
+    let leaves: Leaves = terms.leaves(core::iter::repeat_with(|| dice.word())).unwrap();
     record.terms = leaves.root();
     let request = Request::try_from(record).unwrap();
     let sponsor = dice.percent(30).then(|| account(SPONSOR));
     let node = |number, manner, party| {
-        let plan = Plan { request: request.clone(), party, terms: leaves.clone(), sponsor };
+        let plan =
+            Plan { request: request.clone(), party, terms: leaves.clone(), runs: runs.clone(), sponsor };
         OwnerNode::new(key(number), manner, plan, PATIENCE, START)
     };
     let mut nodes = vec![node(number, manner, Party::OWNER)];

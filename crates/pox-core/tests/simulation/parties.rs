@@ -12,7 +12,7 @@ use pox_core::role::processor::{self, EnclaveFact, Policy, Processor, Proof};
 use pox_core::role::{Seat, Sighting};
 use pox_core::secret::{InputAccess, InputSecret, Secret, SignedSecret};
 use pox_core::signature::{Signature, address_of};
-use pox_core::{Archive, Call, Domain, Offer, Party, Request, TaskId, UnixTime, keccak256};
+use pox_core::{Archive, Call, Domain, Members, Offer, Party, Request, Runs, TaskId, UnixTime, keccak256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How unkind the world is, percent each.
@@ -52,6 +52,7 @@ pub(crate) struct Plan {
     pub(crate) request: Request,
     pub(crate) party: Party,
     pub(crate) terms: Leaves,
+    pub(crate) runs: Option<Runs>,
     pub(crate) sponsor: Option<Address>,
 }
 
@@ -61,6 +62,7 @@ pub(crate) struct OwnerNode {
     manner: OwnerManner,
     domain: Domain,
     terms: Leaves,
+    runs: Option<Runs>,
     sponsor: Option<Address>,
     machine: Option<Owner>,
     entry: String,
@@ -120,12 +122,25 @@ impl OwnerNode {
         now: u64,
     ) -> Self {
         let (domain, account) = (domain(), address_of(key.verifying_key()));
-        let Plan { request, party, terms, sponsor } = plan;
+        let Plan { request, party, terms, runs, sponsor } = plan;
         let machine = Owner::new(&domain, request, party, patience);
         let entry = serde_json::to_string(machine.entry()).unwrap();
         let (machine, cursor) = (Some(machine), Cursor::default());
         let fickle_at = now + 60;
-        Self { account, key, manner, domain, terms, sponsor, machine, entry, cursor, up_at: 0, fickle_at }
+        Self {
+            account,
+            key,
+            manner,
+            domain,
+            terms,
+            runs,
+            sponsor,
+            machine,
+            entry,
+            cursor,
+            up_at: 0,
+            fickle_at,
+        }
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -239,6 +254,7 @@ impl OwnerNode {
                 results,
                 recipients: vec!["recipient".into()],
                 buckets: None,
+                runs: self.runs.clone(),
             }
             .to_bytes()
         } else {
@@ -354,8 +370,8 @@ impl ProcessorNode {
             Says::Finished(signed) => {
                 assert!(world.watch.signed.insert(signed.receipt.enclave), "an enclave signed twice");
                 let archive = Archive(sha256(&signed.archive));
-                let (receipt, signature) = (signed.receipt, signed.signature);
-                EnclaveFact::Finished(Box::new(Proof { receipt, archive, signature }))
+                let (receipt, signature, members) = (signed.receipt, signed.signature, signed.members);
+                EnclaveFact::Finished(Box::new(Proof { receipt, archive, signature, members }))
             }
             Says::Gone => {
                 self.enclaves.remove(&task);
@@ -389,9 +405,14 @@ impl ProcessorNode {
             }
             processor::Action::Deliver { task, released } => self.deliver(task, &released, machine, world),
             processor::Action::SendProve { proof, .. } => {
-                let Proof { receipt, archive, signature } = *proof;
-                let signature = signature.to_bytes().to_vec().into();
-                let call = Call::Prove { receipt: receipt.to_abi(), archive, signature };
+                let Proof { receipt, archive, signature, members } = *proof;
+                let (receipt, signature) = (receipt.to_abi(), signature.to_bytes().to_vec().into());
+                let call = match members {
+                    None => Call::Prove { receipt, archive, signature },
+                    Some(Members { root, count }) => {
+                        Call::ProveMany { receipt, archive, members: root, count, signature }
+                    }
+                };
                 world.send(self.account, U256::ZERO, call);
             }
             processor::Action::SendExpire { request, .. } => {

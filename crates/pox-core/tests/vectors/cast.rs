@@ -105,6 +105,7 @@ pub(crate) fn leaves() -> Leaves {
         env: vec!["LANG=C.UTF-8".into()],
         inputs: vec!["a".into(), "b.v2".into()],
         accept_missing: Vec::new(),
+        runs: None,
     };
     terms.leaves(["accept-missing", "args", "env", "inputs"].map(word)).unwrap()
 }
@@ -151,6 +152,7 @@ pub(crate) fn secret() -> Secret {
         results: "https://example.org/results/".into(),
         recipients: vec!["age1owner".into()],
         buckets: None,
+        runs: None,
     }
 }
 
@@ -214,5 +216,6 @@ pub(crate) fn proof() -> Proof {
         },
         terms: Some(leaves().open(|name| name == "args")),
         metadata: None,
+        member: None,
     }
 }

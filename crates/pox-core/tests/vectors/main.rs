@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "vectors are files")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod batches;
 mod cast;
 #[path = "../common/mod.rs"]
 mod common;

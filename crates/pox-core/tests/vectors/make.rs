@@ -41,6 +41,7 @@ pub(crate) fn cases() -> Cases {
     maker.secrets();
     maker.signed_secrets();
     maker.proofs();
+    maker.batches();
     maker.cases
 }
 
@@ -419,7 +420,7 @@ impl Maker {
     }
 
     /// A message that is a map: the valid one, what is not quite it, and one byte more than its bound.
-    fn message(&mut self, folder: &str, valid: &[u8], value: Value, most: usize) {
+    pub(crate) fn message(&mut self, folder: &str, valid: &[u8], value: Value, most: usize) {
         self.add(folder, "basic", json!({ "cbor": hexed(valid), "accepted": true, "value": value }));
         let mut refuse = |name: &str, cbor: &[u8], zeros: usize, class: &str| {
             let cbor = hexed(cbor);

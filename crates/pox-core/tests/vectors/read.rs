@@ -1,5 +1,6 @@
 //! Readers of the vectors, one per folder.
 
+use crate::batches;
 use crate::json::{address, bytes, domain_in, integer, offer_in, receipt_in, request_in, request_out, word};
 use crate::malformed::class;
 use pox_core::evidence::{Evidence, SimulatedQuote};
@@ -64,8 +65,11 @@ pub(crate) fn check(folder: &str, name: &str, case: &Value) {
             assert_eq!(secret.task.0, word(&value["task"]), "{context}");
             assert_eq!(secret.terms_root().0, word(&value["termsRoot"]), "{context}");
             assert_eq!(secret.inputs.len() as u128, integer(&value["inputs"]), "{context}");
+            let runs = secret.runs.as_ref().map(|runs| runs.count.to_string());
+            assert_eq!(serde_json::to_value(runs).unwrap(), value["runs"], "{context}");
             secret.to_bytes().to_vec()
         }),
+        "member" | "run" => batches::check(folder, case, context),
         "signed-secret" => signed_secret(case, context),
         "proof" => {
             let file = bytes(&case["file"]);
@@ -85,7 +89,7 @@ fn padded(case: &Value, field: &str) -> Vec<u8> {
 }
 
 /// A message in canonical CBOR: parsed, compared and encoded again, or refused for the reason named.
-fn message<T: core::fmt::Debug>(
+pub(crate) fn message<T: core::fmt::Debug>(
     case: &Value,
     context: &str,
     parse: fn(&[u8]) -> Result<T, CodecError>,
@@ -271,6 +275,8 @@ fn terms(case: &Value, context: &str) {
         for (name, list) in lists {
             assert_eq!(serde_json::to_value(list).unwrap(), case[name], "{context}");
         }
+        let runs = terms.runs.map(pox_core::runs::CommittedRuns::to_texts);
+        assert_eq!(serde_json::to_value(runs).unwrap(), case["runs"], "{context}");
         assert_eq!(leaves.root(), word(&case["root"]), "{context}");
     }
 }

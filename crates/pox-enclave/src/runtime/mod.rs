@@ -5,6 +5,7 @@
 //! a digest that one of these binds. After a secret was taken, whatever fails ends in a signed receipt with that outcome.
 
 mod attest;
+mod batch;
 mod keys;
 mod outside;
 mod signer;
@@ -24,8 +25,8 @@ use pox_core::Request;
 use pox_core::channel::{ChannelError, EnclaveMessage, HostMessage};
 use pox_core::endorsement::Endorsement;
 use pox_core::receipt::RunReport;
-use pox_core::role::enclave::{Launch, Opened, Ready, Released, Signed, Unsigned};
-use pox_core::secret::MAX_SECRET_BYTES;
+use pox_core::role::enclave::{Launch, Opened, Ready, Released, Running, Signed, Unsigned};
+use pox_core::secret::{MAX_SECRET_BYTES, Secret, Terms};
 use pox_seal::age::open_bytes;
 use pox_seal::{Identity, IdentityKind, OsRandom};
 use std::io::{self, Read, Write};
@@ -75,9 +76,9 @@ pub fn serve<R: Read, W: Write>(
         // The host keeps the archive too; a storage that fails here costs nothing but this copy.
         let _ = outside.sink(&location).store(ARCHIVE_NAME, &signed.archive);
     }
-    let Signed { receipt, signature, archive } = signed;
+    let Signed { receipt, signature, archive, members } = signed;
     let (receipt, signature) = (receipt.to_bytes(), signature.to_bytes().to_vec());
-    Ok(outside.say(&EnclaveMessage::Finished { receipt, signature, archive })?)
+    Ok(outside.say(&EnclaveMessage::Finished { receipt, signature, archive, members })?)
 }
 
 /// Tells the host that there is no attester, and so no enclave.
@@ -150,15 +151,36 @@ fn run<R: Read, W: Write>(
             Ok((refused.ended(&report), None))
         }
         Opened::Accepted(accepted) => {
-            outside.sign_with(accepted.secret.buckets.clone().unwrap_or_default());
-            let mut work = Work::new(request, workspace);
-            let stop = work.run(&accepted.secret, &accepted.terms, outside);
-            if let Some(broken) = stop.broken {
-                return Err(broken.into());
-            }
-            let report = work.report(&stop.reason);
-            let unsigned = accepted.running.ended(&stop.end, work.usage(), &report);
+            let (secret, terms) = (&accepted.secret, &accepted.terms);
+            outside.sign_with(secret.buckets.clone().unwrap_or_default());
+            let unsigned =
+                run_accepted(Work::new(request, workspace), accepted.running, secret, terms, outside)?;
             Ok((unsigned, Some(accepted.secret.results)))
+        }
+    }
+}
+
+/// Runs the task, or all members of the batch, to whatever end that comes to.
+fn run_accepted<R: Read, W: Write>(
+    mut work: Work<'_>,
+    running: Running,
+    secret: &Secret,
+    terms: &Terms,
+    outside: &mut Outside<R, W>,
+) -> Result<Unsigned, RuntimeError> {
+    let Some(runs) = &secret.runs else {
+        let stop = work.run(secret, terms, outside);
+        return match stop.broken {
+            Some(broken) => Err(broken.into()),
+            None => Ok(running.ended(&stop.end, work.usage(), &work.report(&stop.reason))),
+        };
+    };
+    let closed = work.run_batch(runs, secret, terms, outside);
+    match closed.broken {
+        Some(broken) => Err(broken.into()),
+        None => {
+            let report = work.report(&closed.reason);
+            Ok(running.closed(&closed.members, closed.list, work.usage(), &report))
         }
     }
 }

@@ -28,9 +28,9 @@ use std::time::Duration;
 /// One run, and what is known of it so far.
 pub(crate) struct Work<'a> {
     request: &'a Request,
-    workspace: &'a Workspace,
+    pub(super) workspace: &'a Workspace,
     report: RunReport,
-    usage: Usage,
+    pub(super) usage: Usage,
 }
 
 impl<'a> Work<'a> {
@@ -62,6 +62,21 @@ impl<'a> Work<'a> {
         terms: &Terms,
         outside: &mut Outside<R, W>,
     ) -> Result<End, Stop> {
+        let Prepared { plan, sandbox, task } = self.prepare(secret, terms, outside)?;
+        let ended = sandbox.run(&task).map_err(|error| Stop::sandbox(&error))?;
+        self.account(&ended);
+        step(outside, Stage::Results)?;
+        let results = self.deliver(&ended, &plan.recipients, &secret.results, outside)?;
+        Ok(end(ended.end, results))
+    }
+
+    /// Everything that comes before the program: sandbox, image, inputs.
+    pub(super) fn prepare<R: Read, W: Write>(
+        &mut self,
+        secret: &Secret,
+        terms: &Terms,
+        outside: &mut Outside<R, W>,
+    ) -> Result<Prepared, Stop> {
         let plan = Plan::new(terms, secret)?;
         check_buckets(secret)?;
         let sandbox = self.sandbox(&plan)?;
@@ -74,11 +89,7 @@ impl<'a> Work<'a> {
         }
         step(outside, Stage::Running)?;
         let task = plan.task(self.request, self.workspace, image.config)?;
-        let ended = sandbox.run(&task).map_err(|error| Stop::sandbox(&error))?;
-        self.account(&ended);
-        step(outside, Stage::Results)?;
-        let results = self.deliver(&ended, &plan.recipients, &secret.results, outside)?;
-        Ok(end(ended.end, results))
+        Ok(Prepared { plan, sandbox, task })
     }
 
     fn sandbox(&mut self, plan: &Plan) -> Result<Sandbox, Stop> {
@@ -135,53 +146,71 @@ impl<'a> Work<'a> {
         Ok(opened.bytes.min(room))
     }
 
-    fn account(&mut self, ended: &Ended) {
-        let usage = &ended.usage;
+    /// Counts a run: a batch has used what all of its runs have.
+    pub(super) fn account(&mut self, ended: &Ended) {
+        let (usage, report) = (&ended.usage, &mut self.report);
         self.usage = Usage {
-            cpu_micros: micros(usage.cpu_total),
-            wall_micros: micros(usage.wall),
-            memory_peak: usage.memory_peak_bytes,
+            cpu_micros: self.usage.cpu_micros.saturating_add(micros(usage.cpu_total)),
+            wall_micros: self.usage.wall_micros.saturating_add(micros(usage.wall)),
+            memory_peak: self.usage.memory_peak.max(usage.memory_peak_bytes),
         };
-        self.report.accounting = usage.cpu_source.name().to_owned();
-        self.report.user_micros = micros(usage.cpu_user);
-        self.report.system_micros = micros(usage.cpu_system);
+        report.accounting = usage.cpu_source.name().to_owned();
+        report.user_micros = report.user_micros.saturating_add(micros(usage.cpu_user));
+        report.system_micros = report.system_micros.saturating_add(micros(usage.cpu_system));
     }
 
     /// Seals what the task left, together with what it printed, and hands it to the host.
-    fn deliver<R: Read, W: Write>(
+    pub(super) fn deliver<R: Read, W: Write>(
         &mut self,
         ended: &Ended,
         recipients: &[Recipient],
         location: &str,
         outside: &mut Outside<R, W>,
     ) -> Result<ResultsCommitment, Stop> {
-        let staging = self.workspace.staging();
-        self.report.result_bytes = take_output(&ended.output, &staging.join("out"), self.disk_bytes())?;
         let local = |error: io::Error| Stop::runtime("the results", &error);
+        let staging = self.workspace.fresh_staging().map_err(local)?;
+        let taken = take_output(&ended.output, &staging.join("out"), self.disk_bytes())?;
+        self.report.result_bytes = self.report.result_bytes.saturating_add(taken);
         fs::write(staging.join("stdout.txt"), &ended.stdout.bytes).map_err(local)?;
         fs::write(staging.join("stderr.txt"), &ended.stderr.bytes).map_err(local)?;
         let parts = ["out", "stdout.txt", "stderr.txt"].map(|part| staging.join(part));
         let parts: Vec<&Path> = parts.iter().map(|part| part.as_path()).collect();
-        let sealed =
-            dataset::seal(&parts, recipients, &mut outside.sink(location), &mut OsRandom, &mut |_| ());
-        let sealed = sealed.map_err(|error| match error {
-            SealError::Sink(error) => {
-                Stop::host(Failure::ResultsUndeliverable, "the host did not store the results", &error)
-            }
-            SealError::Path { .. } => Stop::results("the results have a name that a dataset can't have"),
-            _ => Stop::failed(Failure::RuntimeFailed, "the results could not be sealed"),
-        })?;
-        Ok(ResultsCommitment::from(*sealed.commitment.as_bytes()))
+        seal(&parts, recipients, location, outside)
     }
 }
 
+/// Seals files and hands them to the host.
+pub(super) fn seal<R: Read, W: Write>(
+    parts: &[&Path],
+    recipients: &[Recipient],
+    location: &str,
+    outside: &mut Outside<R, W>,
+) -> Result<ResultsCommitment, Stop> {
+    let sealed = dataset::seal(parts, recipients, &mut outside.sink(location), &mut OsRandom, &mut |_| ());
+    let sealed = sealed.map_err(|error| match error {
+        SealError::Sink(error) => {
+            Stop::host(Failure::ResultsUndeliverable, "the host did not store the results", &error)
+        }
+        SealError::Path { .. } => Stop::results("the results have a name that a dataset can't have"),
+        _ => Stop::failed(Failure::RuntimeFailed, "the results could not be sealed"),
+    })?;
+    Ok(ResultsCommitment::from(*sealed.commitment.as_bytes()))
+}
+
+/// What a program is run with.
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) sandbox: Sandbox,
+    pub(super) task: Task,
+}
+
 /// What the owner's terms come to.
-struct Plan {
-    args: Vec<String>,
+pub(super) struct Plan {
+    pub(super) args: Vec<String>,
     env: Vec<String>,
     inputs: Vec<InsidePath>,
     required: Required,
-    recipients: Vec<Recipient>,
+    pub(super) recipients: Vec<Recipient>,
 }
 
 impl Plan {
@@ -192,7 +221,6 @@ impl Plan {
         }
         let inputs = terms.inputs.iter().map(|name| input_path(name)).collect::<Option<_>>();
         let waived = terms.accept_missing.iter().map(|name| protection(name)).collect::<Option<Vec<_>>>();
-        let recipients = secret.recipients.iter().map(|text| text.parse().ok()).collect::<Option<_>>();
         Ok(Self {
             args: terms.args.clone(),
             env: terms.env.clone(),
@@ -201,7 +229,7 @@ impl Plan {
                 .ok_or_else(|| Stop::secret("it does without a protection that is none"))?
                 .into_iter()
                 .fold(Required::all(), Required::dangerous_accept_missing),
-            recipients: recipients.ok_or_else(|| Stop::secret("a recipient of the results is none"))?,
+            recipients: recipients(secret)?,
         })
     }
 
@@ -232,6 +260,12 @@ impl Plan {
             network: Network::None,
         })
     }
+}
+
+/// Who can open the results.
+pub(super) fn recipients(secret: &Secret) -> Result<Vec<Recipient>, Stop> {
+    let recipients = secret.recipients.iter().map(|text| text.parse().ok()).collect::<Option<_>>();
+    recipients.ok_or_else(|| Stop::secret("a recipient of the results is none"))
 }
 
 /// The image's entries, then the owner's, where a later one replaces an earlier one of the same name.
@@ -290,7 +324,7 @@ fn input_stop(index: usize, error: OpenError) -> Stop {
     }
 }
 
-fn end(end: sandbox::End, results: ResultsCommitment) -> End {
+pub(super) fn end(end: sandbox::End, results: ResultsCommitment) -> End {
     match end {
         sandbox::End::Exited(code) => End::Exited { code: code.into(), results },
         sandbox::End::Signalled(signal) => End::Exited { code: 128 + signal.unsigned_abs(), results },
@@ -342,7 +376,7 @@ fn take_file(output: &Output, source: &File, file: &OutputFile, target: &Path) -
     Ok(at)
 }
 
-fn step<R: Read, W: Write>(outside: &mut Outside<R, W>, stage: Stage) -> Result<(), Stop> {
+pub(super) fn step<R: Read, W: Write>(outside: &mut Outside<R, W>, stage: Stage) -> Result<(), Stop> {
     outside
         .progress(stage)
         .map_err(|error| Stop { broken: Some(error), ..Stop::failed(Failure::RuntimeFailed, "") })
@@ -361,7 +395,7 @@ const MAX_PRINTED_BYTES: usize = 4 << 20;
 /// What a container has where its image says nothing.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-fn micros(time: Duration) -> u64 {
+pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -381,6 +415,7 @@ mod tests {
             results: "/results".into(),
             recipients: vec!["age1".into()],
             buckets,
+            runs: None,
         };
         let keys = || {
             Some(vec![BucketAccess {

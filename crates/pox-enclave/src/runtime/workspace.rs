@@ -47,9 +47,12 @@ impl Workspace {
         self.root.join("inputs").join(index.to_string())
     }
 
-    /// Takes what is on its way to somewhere else.
-    pub(crate) fn staging(&self) -> PathBuf {
-        self.root.join("staging")
+    /// Takes what is on its way to somewhere else; what was there before is gone.
+    pub(crate) fn fresh_staging(&self) -> io::Result<PathBuf> {
+        let staging = self.root.join("staging");
+        fs::remove_dir_all(&staging)?;
+        DirBuilder::new().mode(0o700).create(&staging)?;
+        Ok(staging)
     }
 }
 

@@ -93,7 +93,7 @@ fn launch(attester: impl Attester + Send + 'static, answer: HostMessage) -> Resu
                 send(&mut host, &answer).unwrap();
                 asked = Some((kind, quotes));
             }
-            EnclaveMessage::Finished { receipt, signature, archive } => {
+            EnclaveMessage::Finished { receipt, signature, archive, members: None } => {
                 finished = Some((receipt, signature, archive));
             }
             other => panic!("{other:?}"),

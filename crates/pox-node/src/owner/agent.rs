@@ -1,6 +1,7 @@
 //! The owner's agent: drives its tasks to their ends, by policy, while the owner is away.
 
 use super::kept::{BadKept, KeptTask};
+use super::members::{MembersError, open_members};
 use super::proof::{ProofError, fetch_archive};
 use super::release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed, release};
 use super::results::{ResultsError, open_results};
@@ -123,6 +124,9 @@ pub enum AgentError {
     /// The archive can't be had.
     #[error(transparent)]
     Archive(#[from] ProofError),
+    /// The members of the batch can't be had.
+    #[error(transparent)]
+    Members(#[from] MembersError),
 }
 
 /// One task under an agent's care.
@@ -332,8 +336,17 @@ impl<'a> Tended<'a> {
             return Err(ProofError::OtherArchive.into());
         }
         let Some(folder) = desk.results_folder(self.task()) else { return Ok(()) };
-        let opened = open_results(place, results, self.owns.identity, &folder, access, &mut |_| ())?;
-        desk.note(self.task(), Note::Fetched { entries: opened.entries, bytes: opened.bytes });
+        let identity = self.owns.identity;
+        let (entries, bytes) = if self.kept.runs()?.is_some() {
+            let members = self.owns.contract.history(self.task())?.members();
+            let members = members.ok_or(ProofError::Hidden("receipt"))?;
+            let opened = open_members(place, results, &members, identity, &folder, access)?;
+            (opened.entries, opened.bytes)
+        } else {
+            let opened = open_results(place, results, identity, &folder, access, &mut |_| ())?;
+            (opened.entries, opened.bytes)
+        };
+        desk.note(self.task(), Note::Fetched { entries, bytes });
         Ok(())
     }
 }

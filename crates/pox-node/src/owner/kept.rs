@@ -2,10 +2,12 @@
 
 use pox_core::evidence::EvidenceKind;
 use pox_core::leaves::{BadLeaves, Leaf, Leaves};
-use pox_core::secret::{BadTerms, Terms};
+use pox_core::runs::{BadRuns, MAX_RUNS_BYTES};
+use pox_core::secret::{BadTerms, MAX_SECRET_BYTES, Terms};
 use pox_core::{
     Address, Amount, B256, CoOwner, CodecError, DatasetCommitment, Domain, ImageDigest, Kinds, MetadataRoot,
-    Party, Processors, Request, Resources, Salt, TaskId, TermsRoot, UnixTime,
+    Party, Processors, Request, Resources, Runs, Salt, TaskId, TermsRoot, UnixTime, from_canonical,
+    to_canonical,
 };
 use pox_verify::Policy;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,8 @@ pub struct Plan {
     pub args: Vec<String>,
     /// Environment entries, `NAME=value`.
     pub env: Vec<String>,
+    /// The runs, if it is a batch.
+    pub runs: Option<PlannedRuns>,
     /// Protections that it does without.
     pub accept_missing: Vec<String>,
     /// Catalogue metadata.
@@ -46,6 +50,15 @@ pub struct Plan {
     pub results: String,
     /// age recipients of the results.
     pub recipients: Vec<String>,
+}
+
+/// The runs of a batch, as its owner plans them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlannedRuns {
+    /// So many, which differ by their number alone.
+    Count(u16),
+    /// One for each list, with these arguments of its own.
+    Lists(Vec<Vec<String>>),
 }
 
 /// One input of a plan.
@@ -92,6 +105,9 @@ pub struct KeptTask {
     request: Vec<u8>,
     #[serde(with = "hex::serde")]
     terms: Vec<u8>,
+    /// Empty where it is no batch.
+    #[serde(with = "hex::serde", default, skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<u8>,
     #[serde(with = "hex::serde")]
     metadata: Vec<u8>,
     policy: String,
@@ -119,6 +135,12 @@ pub enum BadKept {
     /// The terms can't be committed to.
     #[error(transparent)]
     Terms(#[from] BadTerms),
+    /// The runs can't be.
+    #[error(transparent)]
+    Runs(#[from] BadRuns),
+    /// Terms and runs leave too little room in the secret for places and keys.
+    #[error("terms and runs take {0} bytes of the secret, which has {MAX_SECRET_BYTES} for everything")]
+    TooLarge(usize),
     /// The metadata can't be committed to.
     #[error("metadata: {0}")]
     Metadata(#[from] BadLeaves),
@@ -159,13 +181,20 @@ pub fn prepare(
     if let Some(kind) = plan.kinds.iter().find(|kind| !plan.policy.kinds().contains(*kind)) {
         return Err(BadKept::Kinds(kind));
     }
+    let runs = plan.runs.as_ref().map(|planned| planned.seeded(salt())).transpose()?;
     let terms = Terms {
+        runs: runs.as_ref().and_then(Runs::committed),
         args: plan.args.clone(),
         env: plan.env.clone(),
         inputs: plan.inputs.iter().map(|input| input.name.clone()).collect(),
         accept_missing: plan.accept_missing.clone(),
     };
-    let terms = terms.leaves([salt(), salt(), salt(), salt()])?;
+    let terms = terms.leaves(std::iter::repeat_with(&mut *salt))?;
+    let runs = runs.map(|runs| to_canonical(&runs)).unwrap_or_default();
+    match terms.to_bytes().len() + runs.len() {
+        size if size > MAX_SECRET_BYTES - ROOM_FOR_PLACES => return Err(BadKept::TooLarge(size)),
+        _ => {}
+    }
     let leaf = |(name, value): (&String, &String)| Leaf {
         salt: salt(),
         name: name.clone(),
@@ -201,6 +230,7 @@ pub fn prepare(
         party: Party::OWNER,
         request: request.to_bytes(),
         terms: terms.to_bytes(),
+        runs,
         metadata: metadata.to_bytes(),
         policy: String::from_utf8_lossy(&plan.policy.canonical_bytes()).into_owned(),
         image: plan.image.clone(),
@@ -211,6 +241,24 @@ pub fn prepare(
     };
     Ok((request, kept))
 }
+
+impl PlannedRuns {
+    fn seeded(&self, seed: B256) -> Result<Runs, BadRuns> {
+        let runs = match self {
+            Self::Count(count) => Runs { seed, count: *count, args: None },
+            Self::Lists(lists) => {
+                let count = u16::try_from(lists.len()).map_err(|_| BadRuns::Count)?;
+                let differ = lists.iter().any(|list| !list.is_empty());
+                Runs { seed, count, args: differ.then(|| lists.clone()) }
+            }
+        };
+        runs.check()?;
+        Ok(runs)
+    }
+}
+
+/// What a secret needs besides terms and runs: places and file keys of all inputs, recipients, keys to buckets.
+const ROOM_FOR_PLACES: usize = 8 * 1024;
 
 /// The inputs of others, by their accounts in ascending order.
 fn co_owners(inputs: &[PlannedInput]) -> Vec<CoOwner> {
@@ -250,6 +298,7 @@ pub fn join(
         party,
         request: request.to_bytes(),
         terms: Leaves::default().to_bytes(),
+        runs: Vec::new(),
         metadata: Leaves::default().to_bytes(),
         policy: String::from_utf8_lossy(&policy.canonical_bytes()).into_owned(),
         image: String::new(),
@@ -283,6 +332,19 @@ impl KeptTask {
     /// The file is damaged.
     pub fn terms(&self) -> Result<Leaves, BadKept> {
         Ok(Leaves::parse(&self.terms)?)
+    }
+
+    /// The runs with the seed of their salts, if it is a batch.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn runs(&self) -> Result<Option<Runs>, BadKept> {
+        if self.runs.is_empty() {
+            return Ok(None);
+        }
+        let runs: Runs = from_canonical(&self.runs, MAX_RUNS_BYTES)?;
+        runs.check()?;
+        Ok(Some(runs))
     }
 
     /// The metadata with its salts, if there is any.

@@ -3,13 +3,15 @@
 mod agent;
 mod chain_proof;
 mod kept;
+mod members;
 mod proof;
 mod release;
 mod results;
 
 pub use agent::{AgentError, Desk, Note, Owns, Tended, sent_note};
 pub use chain_proof::{ChainProofError, Shown, Shows, show};
-pub use kept::{BadKept, Deadlines, InputSource, KeptTask, Plan, PlannedInput, join, prepare};
-pub use proof::{Collected, Disclosure, Parts, ProofError, collect, fetch_archive};
+pub use kept::{BadKept, Deadlines, InputSource, KeptTask, Plan, PlannedInput, PlannedRuns, join, prepare};
+pub use members::{MembersError, OpenedMembers, fetch_members, open_members, read_list};
+pub use proof::{Collected, Disclosure, Parts, ProofError, ShownMember, collect, fetch_archive};
 pub use release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed, release};
 pub use results::{ResultsError, open_results};

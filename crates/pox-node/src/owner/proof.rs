@@ -4,9 +4,10 @@ use super::chain_proof::{ChainProofError, Shows, show};
 use super::kept::{BadKept, KeptTask};
 use pox_chain::{Carried, ChainError, Contract, TaskHistory};
 use pox_core::leaves::{Leaves, Opening};
-use pox_core::proof::{MatchPart, MembersPart, Proof, ProvePart};
+use pox_core::proof::{MatchPart, MemberPart, Proof, ProvePart, RunPart};
 use pox_core::receipt::{MAX_ARCHIVE_BYTES, Receipt, archive_hash};
-use pox_core::{Address, Archive, Event, TaskId};
+use pox_core::secret::RUNS_LEAF;
+use pox_core::{Address, Archive, Event, MemberReceipts, Members, Runs, TaskId};
 use pox_store::{Access, Location, LocationError, Name, Range, Store};
 use pox_verify::anchors::Aura;
 use pox_verify::chain::authorities::Count;
@@ -47,6 +48,20 @@ pub enum ProofError {
     /// The archive can't be had.
     #[error("the archive: {0}")]
     Storage(#[from] pox_store::Error),
+    /// A member is to be shown, and the receipt closes no batch.
+    #[error("this task is no batch, and has no members")]
+    NotABatch,
+    /// There is no such member.
+    #[error("there is no member {number}: the batch has members 1 to {count}")]
+    NoSuchMember {
+        /// Which was asked for.
+        number: u16,
+        /// How many there are.
+        count: u16,
+    },
+    /// The list of members is not the one that was proven.
+    #[error("the list of members is not the one that was proven")]
+    OtherMembers,
     /// The archive is not the one that was proven.
     #[error("the archive at this place is not the one that was proven")]
     OtherArchive,
@@ -76,6 +91,19 @@ pub struct Parts<'a> {
     pub policy: Vec<u8>,
     /// What the owner kept of the task, and what of it is opened.
     pub kept: Option<(&'a KeptTask, &'a Disclosure)>,
+    /// The member that is shown.
+    pub member: Option<ShownMember<'a>>,
+}
+
+/// A member of a batch that a proof shows.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownMember<'a> {
+    /// The receipts of all members.
+    pub list: &'a MemberReceipts,
+    /// Its number, from 1.
+    pub number: u16,
+    /// All runs, if its own is opened.
+    pub runs: Option<&'a Runs>,
 }
 
 /// A proof, and how far its blocks are vouched for.
@@ -102,12 +130,14 @@ pub fn collect(
 ) -> Result<Collected, ProofError> {
     let history = contract.history(task)?;
     let (receipt, archived, signature, members) = prove_part(&history)?;
-    let Parts { archive, policy, kept } = parts;
+    let Parts { archive, policy, kept, member } = parts;
+    let member = member.map(|shown| member_part(&shown, members)).transpose()?;
     if archive_hash(&archive) != archived {
         return Err(ProofError::OtherArchive);
     }
     let shown = show(contract, &history, rule, shows)?;
-    let (terms, metadata) = openings(kept)?;
+    let runs_opened = member.as_ref().is_some_and(|member| member.run.is_some());
+    let (terms, metadata) = openings(kept, runs_opened)?;
     let proof = Proof {
         domain: *contract.domain(),
         request: history.request.to_bytes(),
@@ -119,11 +149,12 @@ pub fn collect(
         chain: shown.proof,
         terms,
         metadata,
+        member,
     };
     Ok(Collected { proof, built: shown.built })
 }
 
-type Proven = (Receipt, Archive, Vec<u8>, Option<MembersPart>);
+type Proven = (Receipt, Archive, Vec<u8>, Option<Members>);
 
 fn prove_part(history: &TaskHistory) -> Result<Proven, ProofError> {
     let not_proven = || ProofError::NotProven(history.task);
@@ -132,11 +163,30 @@ fn prove_part(history: &TaskHistory) -> Result<Proven, ProofError> {
     let receipt = Receipt::try_from((**receipt).clone()).map_err(|_| not_proven())?;
     match &last.carried {
         Carried::Prove { signature, members } => {
-            let members = members.map(|members| MembersPart { root: members.root, count: members.count });
-            Ok((receipt, *archive, signature.to_bytes().to_vec(), members))
+            Ok((receipt, *archive, signature.to_bytes().to_vec(), *members))
         }
         _ => Err(ProofError::Hidden("receipt")),
     }
+}
+
+/// A member that leads to the root that was proven, as does its run to that of the terms.
+fn member_part(shown: &ShownMember<'_>, members: Option<Members>) -> Result<MemberPart, ProofError> {
+    let ShownMember { list, number, runs } = shown;
+    let members = members.ok_or(ProofError::NotABatch)?;
+    if list.members() != members {
+        return Err(ProofError::OtherMembers);
+    }
+    let no_such = || ProofError::NoSuchMember { number: *number, count: members.count };
+    let receipt = list.get(*number).ok_or_else(no_such)?.to_bytes();
+    let path = list.path(*number).ok_or_else(no_such)?;
+    let run = match runs {
+        None => None,
+        Some(runs) => {
+            let run = runs.run(*number).ok_or_else(no_such)?;
+            Some(RunPart { run, path: runs.path(*number).ok_or_else(no_such)? })
+        }
+    };
+    Ok(MemberPart { receipt, path, run })
 }
 
 fn match_part(history: &TaskHistory) -> Result<MatchPart, ProofError> {
@@ -167,7 +217,8 @@ fn secret_hashes(history: &TaskHistory) -> Result<Vec<pox_core::B256>, ProofErro
 
 type Openings = (Option<Opening>, Option<Opening>);
 
-fn openings(kept: Option<(&KeptTask, &Disclosure)>) -> Result<Openings, ProofError> {
+/// A run that is opened needs the leaf that commits to it beside it.
+fn openings(kept: Option<(&KeptTask, &Disclosure)>, runs_opened: bool) -> Result<Openings, ProofError> {
     let Some((kept, disclosure)) = kept else { return Ok((None, None)) };
     let open = |leaves: &Leaves| match disclosure {
         Disclosure::All => Some(leaves.open(|_| true)),
@@ -175,5 +226,15 @@ fn openings(kept: Option<(&KeptTask, &Disclosure)>) -> Result<Openings, ProofErr
         Disclosure::Only(names) => Some(leaves.open(|name| names.iter().any(|wanted| wanted == name))),
     };
     let metadata = kept.metadata()?;
-    Ok((open(&kept.terms()?), metadata.as_ref().and_then(open)))
+    let terms = kept.terms()?;
+    let terms = match disclosure {
+        Disclosure::All => Some(terms.open(|_| true)),
+        Disclosure::Nothing if !runs_opened => None,
+        Disclosure::Nothing => Some(terms.open(|name| name == RUNS_LEAF)),
+        Disclosure::Only(names) => {
+            let named = |name: &str| names.iter().any(|wanted| wanted == name);
+            Some(terms.open(|name| named(name) || (runs_opened && name == RUNS_LEAF)))
+        }
+    };
+    Ok((terms, metadata.as_ref().and_then(open)))
 }

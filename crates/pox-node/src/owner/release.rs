@@ -162,6 +162,7 @@ pub fn release(
             results: kept.results.clone(),
             recipients: kept.recipients.clone(),
             buckets: buckets(kept, access)?,
+            runs: kept.runs()?,
         }
         .to_bytes()
     } else {

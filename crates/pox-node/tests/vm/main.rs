@@ -67,7 +67,7 @@ fn a_task_in_a_guest_ends_in_a_receipt_that_is_vouched_for() {
     let (receipt, signature, archive) = loop {
         match next(&reports) {
             Report::Progress(_) => {}
-            Report::Finished { receipt, signature, archive } => break (receipt, signature, archive),
+            Report::Finished { receipt, signature, archive, .. } => break (receipt, signature, archive),
             other => panic!("{other:?}"),
         }
     };
@@ -211,6 +211,7 @@ fn plan(
         inputs: vec![input],
         args: Vec::new(),
         env: Vec::new(),
+        runs: None,
         accept_missing: Vec::new(),
         metadata: BTreeMap::new(),
         policy: Policy::new([EvidenceKind::VmSim], [measurement], SimulatedEvidence::DangerouslyAllowed)

@@ -12,8 +12,7 @@ use crate::rejection::{ContractCode, EventProof, HistoryMismatch, Rejection, Sta
 use crate::verified::Verified;
 use alloy_primitives::B256;
 use pox_core::history::Step;
-use pox_core::proof::{HistoryProof, MembersPart, ReceiptProof};
-use pox_core::task::Members;
+use pox_core::proof::{HistoryProof, ReceiptProof};
 use pox_core::{Domain, Event, History, TaskId};
 use std::collections::BTreeSet;
 
@@ -130,7 +129,7 @@ fn check_event(
     let event =
         Event::parse(&records.domain, &log.content).map_err(|error| EventProof::Event { position, error })?;
     // The receipt's own event does not tell the members; the enclave has signed them with it, which step 6 has checked.
-    let members = records.proof.proven.members.map(|MembersPart { root, count }| Members { root, count });
+    let members = records.proof.proven.members;
     let payload = event.payload(&records.domain, members).filter(|_| event.task() == Some(task));
     if payload.map(|payload| payload.step(step.at)) == Some(*step) {
         Ok(())

@@ -8,6 +8,7 @@ pub(crate) mod claims;
 pub(crate) mod history;
 pub(crate) mod lifecycle;
 pub(crate) mod matched;
+pub(crate) mod member;
 pub(crate) mod openings;
 pub(crate) mod parse;
 pub(crate) mod policy;

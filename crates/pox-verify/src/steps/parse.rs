@@ -8,7 +8,7 @@ use crate::verified::Verified;
 use pox_core::evidence::Evidence;
 use pox_core::proof::{BadProof, ChainProof, HistoryProof, MAX_HEADERS, Proof};
 use pox_core::receipt::{Archive, Receipt, RunReport};
-use pox_core::{BadRecord, CodecError, Domain, Offer, Request};
+use pox_core::{BadRecord, CodecError, Domain, MemberReceipt, Offer, Request};
 
 /// A proof's records, each within its bounds; nothing is known of how they go together.
 pub(crate) struct Records<'a> {
@@ -21,6 +21,7 @@ pub(crate) struct Records<'a> {
     pub(crate) archive: Archive,
     pub(crate) report: RunReport,
     pub(crate) policy: Policy,
+    pub(crate) member: Option<MemberReceipt>,
     /// In ascending order, apart from each other, none empty; one where state shows the history.
     pub(crate) runs: Vec<Vec<Header>>,
     /// The headers of each change of the authorities, none empty.
@@ -49,6 +50,7 @@ pub(crate) fn parse(proof: &Proof) -> Result<Verified<Records<'_>>, Malformed> {
     let part = |part: &'static str| move |error: CodecError| Malformed::Part { part, error };
     let archive = Archive::parse(&proof.proven.archive).map_err(part("archive"))?;
     let (runs, changes) = headers(&proof.chain)?;
+    let member = proof.member.as_ref().map(|part| MemberReceipt::parse(&part.receipt));
     Ok(Verified::by_check(Records {
         proof,
         domain: proof.domain,
@@ -59,6 +61,7 @@ pub(crate) fn parse(proof: &Proof) -> Result<Verified<Records<'_>>, Malformed> {
         report: RunReport::parse(&archive.report).map_err(part("run report"))?,
         archive,
         policy: Policy::parse(&proof.policy)?,
+        member: member.transpose().map_err(part("member's receipt"))?,
         runs,
         changes,
     }))

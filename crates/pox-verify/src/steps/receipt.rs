@@ -6,7 +6,7 @@ use super::parse::Records;
 use crate::rejection::{ReceiptMismatch, ReceiptSignature, Rejection};
 use crate::verified::Verified;
 use pox_core::history::Payload;
-use pox_core::proof::MembersPart;
+use pox_core::members::Members;
 use pox_core::receipt::{archive_hash, archived_batch};
 use pox_core::signature::Signature;
 use pox_core::{ReceiptId, TaskId};
@@ -33,7 +33,7 @@ pub(crate) fn check(
     let (domain, archive) = (&records.domain, archive_hash(&proven.archive));
     let payload = match proven.members {
         None => Payload::Prove(receipt.archived(domain, archive)),
-        Some(MembersPart { root, count }) => {
+        Some(Members { root, count }) => {
             Payload::ProveMany(archived_batch(domain, receipt.id(domain), archive, root, count))
         }
     };

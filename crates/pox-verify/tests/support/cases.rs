@@ -58,6 +58,7 @@ pub fn all() -> Vec<Case> {
     let groups = [
         accepted(),
         super::parties::parties(),
+        super::batches::batches(),
         malformed(),
         request(),
         lifecycle(),

@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a fixture that can't be made fails its test")]
 
+pub mod batches;
 pub mod cases;
 pub mod chain;
 pub mod chain_cases;
@@ -19,14 +20,14 @@ use k256::ecdsa::SigningKey;
 use pox_core::evidence::{Claims, Evidence, EvidenceKind, Purpose, RECIPIENT_BYTES, SimulatedQuote, sha256};
 use pox_core::history::{At, Payload, Step};
 use pox_core::leaves::{Leaf, Leaves};
-use pox_core::proof::{ChainProof, HistoryProof, MatchPart, MembersPart, Proof, ProvePart, StateProof};
+use pox_core::proof::{ChainProof, HistoryProof, MatchPart, Proof, ProvePart, StateProof};
 use pox_core::receipt::{Archive, Outcome, Receipt, RunReport, archive_hash, archived_batch};
 use pox_core::record::Resources;
 use pox_core::secret::Terms;
 use pox_core::signature::{Signature, address_of};
 use pox_core::{
-    Amount, Domain, History, Kinds, MetadataRoot, Offer, Processors, ReceiptId, Request, ResultsCommitment,
-    TaskId, TermsRoot, UnixTime,
+    Amount, Domain, History, Kinds, Members, MetadataRoot, Offer, Processors, ReceiptId, Request,
+    ResultsCommitment, TaskId, TermsRoot, UnixTime,
 };
 use pox_devtee::Seed;
 use pox_devtee::dcap::{Quoting, Td, TdForm, Vendor};
@@ -135,7 +136,7 @@ pub struct Draft {
     /// A change of the authorities before the steps.
     pub change: Option<events::ChangeDraft>,
     /// Makes the receipt one that closes a batch.
-    pub members: Option<MembersPart>,
+    pub members: Option<Members>,
     /// The processor's path in the request's list.
     pub path: Vec<B256>,
     /// Changes the proof when all is made.
@@ -203,7 +204,7 @@ impl Draft {
         let (domain, hash) = (&self.domain, archive_hash(&archive));
         let proven = match self.members {
             None => Payload::Prove(receipt.archived(domain, hash)),
-            Some(MembersPart { root, count }) => {
+            Some(Members { root, count }) => {
                 Payload::ProveMany(archived_batch(domain, receipt.id(domain), hash, root, count))
             }
         };
@@ -267,13 +268,14 @@ impl Draft {
             chain,
             terms: Some(terms.open(|name| name != "env" && name != "accept-missing")),
             metadata: self.metadata.then(|| metadata.open(|name| name == "title")),
+            member: None,
         };
         (self.finish)(&mut proof);
         proof
     }
 
     fn leaves(&self) -> Leaves {
-        let salts = [1, 2, 3, 4].map(B256::repeat_byte);
+        let salts = [1, 2, 3, 4, 5].map(B256::repeat_byte);
         let leaves = self.terms.leaves(salts).unwrap();
         let mut leaves: Vec<Leaf> = leaves
             .iter()

@@ -1,12 +1,11 @@
-//! Proofs with several data owners, lists of processors, and batches.
+//! Proofs with several data owners and lists of processors.
 
 use super::cases::{Case, graded, rejected};
 use super::{Draft, address, at};
 use alloy_primitives::keccak256;
 use pox_core::history::Payload;
-use pox_core::proof::MembersPart;
 use pox_core::tree::{account_leaf, list_path, list_root};
-use pox_core::{Address, CoOwner, ListRoot, MembersRoot, Processors, Request};
+use pox_core::{Address, CoOwner, ListRoot, Processors, Request};
 use std::collections::BTreeSet;
 
 /// The owner's data, and that of two others.
@@ -25,10 +24,6 @@ fn list() -> BTreeSet<Address> {
 fn listed(draft: &mut Draft) {
     draft.request = |request| request.processors = Processors::Listed(list_root(&list()).unwrap());
     draft.path = list_path(&list(), address("processor")).unwrap();
-}
-
-fn batch(draft: &mut Draft) {
-    draft.members = Some(MembersPart { root: MembersRoot(keccak256("members")), count: 1_000 });
 }
 
 fn names(draft: &mut Draft) {
@@ -111,21 +106,5 @@ pub fn parties() -> Vec<Case> {
             d.request = |r| r.processors = Processors::Listed(ListRoot(account_leaf(address("another"))));
         }),
         rejected("a-path-without-a-list", "match-mismatch", |d| d.path = vec![keccak256("node")]),
-        graded("batch", "simulated", batch),
-        graded("batch-by-receipts", "simulated", |d| {
-            batch(d);
-            d.receipts = Some(|_| {});
-        }),
-        rejected("batch-with-other-members", "receipt-mismatch", |d| {
-            batch(d);
-            d.finish = |p| p.proven.members.as_mut().unwrap().count += 1;
-        }),
-        rejected("batch-shown-as-one", "receipt-mismatch", |d| {
-            batch(d);
-            d.finish = |p| p.proven.members = None;
-        }),
-        rejected("one-shown-as-a-batch", "receipt-mismatch", |d| {
-            d.finish = |p| p.proven.members = Some(MembersPart { root: MembersRoot::ZERO, count: 1 });
-        }),
     ]
 }

@@ -26,6 +26,9 @@ pub(crate) struct Open {
     /// Dataset commitment that it must have; a task's results are always checked against its receipt
     #[arg(long, value_name = "0x…")]
     pub(crate) commitment: Option<String>,
+    /// Only what this member of a batch left, by its number; all of them if left out
+    #[arg(long, value_name = "N")]
+    pub(crate) member: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,12 @@ pub(crate) struct Proof {
     /// What shows the steps: the contract's state in one block, or an event for each step where nodes prove no state
     #[arg(long, value_enum, default_value_t = ChainProof::Auto)]
     pub(crate) chain_proof: ChainProof,
+    /// Show this member of a batch, by its number: what it came to and left. Needs a key that opens the results
+    #[arg(long, value_name = "N")]
+    pub(crate) member: Option<u16>,
+    /// Open the member's own arguments too; those of the other runs stay hidden
+    #[arg(long, requires = "member")]
+    pub(crate) open_args: bool,
 }
 
 /// What shows a task's steps in a proof.

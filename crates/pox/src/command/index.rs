@@ -325,6 +325,8 @@ fn line(task: &TaskRow) -> String {
     let (when, phase) = (utc(task.requested_at), name(task.phase));
     let flag = task.fault.as_ref().map(|fault| format!("  CONTRADICTION: {fault}")).unwrap_or_default();
     let outcome = task.outcome.map(|code| format!("  {}", outcome(code))).unwrap_or_default();
+    let outcome =
+        task.members.map_or_else(|| outcome.clone(), |members| format!("{outcome}, batch of {members}"));
     format!("{}  {phase:<9}  {when}  owner {}{outcome}{flag}", task.task, shown(task.owner))
 }
 
@@ -349,6 +351,9 @@ fn details(task: &TaskRow) -> String {
     }
     if let Some(results) = task.results {
         row("results", &results);
+    }
+    if let Some(members) = task.members {
+        row("batch of", &format!("{members} members"));
     }
     row("owner", &shown(task.owner));
     row("processor", &shown(task.processor));

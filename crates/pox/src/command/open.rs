@@ -28,7 +28,9 @@ pub(crate) fn run(context: &Context, args: &Open) -> Result<(), Failure> {
     match args.source.parse::<TaskId>() {
         Ok(_) if args.commitment.is_some() => Err(Failure::usage("--commitment is for datasets"))
             .hint("a task's results are always checked against its receipt"),
-        Ok(task) => owner::open_results(context, task, &args.to),
+        Ok(task) => owner::open_results(context, task, &args.to, args.member),
+        Err(_) if args.member.is_some() => Err(Failure::usage("--member is for tasks"))
+            .hint("a member's sealed results are a dataset of their own, in the folder of its number: `pox open RESULTS/N`"),
         Err(_) => dataset(context, args),
     }
 }

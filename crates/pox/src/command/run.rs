@@ -7,10 +7,10 @@ use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::owner::{self, Owner, TerminalDesk};
 use crate::page;
-use pox_core::TaskId;
 use pox_core::receipt::Outcome;
 use pox_core::role::owner::{Collected, Ending};
-use pox_node::owner::{AgentError, KeptTask, Tended};
+use pox_core::{MemberReceipts, TaskId};
+use pox_node::owner::{AgentError, KeptTask, Tended, read_list};
 use pox_verify::{Grade, Verdict};
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,6 +24,7 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<ExitCode, Failure> {
     }
     context.trust(&args.trust)?;
     let (task, kept) = prepare_task(context, &args.task)?;
+    let is_batch = kept.runs()?.is_some();
     context.output.say(format!("task     {task}"));
     let ending = tend(context, kept, args.confirmations, &args.to)?;
     let outcome = match ending {
@@ -43,12 +44,18 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<ExitCode, Failure> {
         }
     };
     let verdict = prove(context, task, &args.proof)?;
-    let result = serde_json::json!({
+    let members = if is_batch { opened_members(context, task, &args.to)? } else { None };
+    let mut result = serde_json::json!({
         "task": task, "outcome": Outcome::try_from(outcome).ok(), "results": args.to, "proof": args.proof, "verdict": verdict,
     });
+    if let Some(list) = &members {
+        result["members"] = serde_json::to_value(owner::member_rows(list)).unwrap_or_default();
+    }
     context.output.result(&result, || {
         let page = page::verdict(&verdict);
-        format!("{page}\n\nresults in {}, proof in {}", args.to.display(), args.proof.display())
+        let table =
+            members.as_ref().map(|list| format!("\n\n{}", owner::member_table(list))).unwrap_or_default();
+        format!("{page}{table}\n\nresults in {}, proof in {}", args.to.display(), args.proof.display())
     })?;
     // What the task itself came to is the command's result.
     Ok(if outcome == Outcome::Completed.code() && verdict.grade > Grade::Inconsistent {
@@ -56,6 +63,14 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The list of a batch's members among its opened results, if they are there: a batch that came to nothing has none.
+fn opened_members(context: &Context, task: TaskId, to: &Path) -> Result<Option<MemberReceipts>, Failure> {
+    match context.contract()?.history(task)?.members() {
+        Some(members) if to.exists() => Ok(Some(read_list(to, &members)?)),
+        _ => Ok(None),
+    }
 }
 
 /// Drives a task to its end; trouble in passing is waited out.

@@ -5,7 +5,7 @@ use crate::cli::{Approve, Cancel, ChainProof, Command, Offers, Proof, Reject, Re
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::home::Overwrite;
-use crate::owner::{self, Owner, task_id};
+use crate::owner::{self, OpenArgs, Owner, Shown, task_id};
 use crate::quantity::Seconds;
 use crate::task_file::TaskFile;
 use pox_chain::{Carried, Contract, Draft, Effect, Patience, Sent, TaskHistory, TaskView};
@@ -354,7 +354,29 @@ struct Standing {
     phase: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Batch>,
     steps: Vec<StandingStep>,
+}
+
+/// A batch that is proven.
+#[derive(Debug, Serialize)]
+struct Batch {
+    members: u16,
+    /// As far as the receipt tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed: Option<u32>,
+}
+
+impl Batch {
+    fn of(history: &TaskHistory) -> Option<Self> {
+        let members = history.members()?;
+        let completed = history.steps.iter().find_map(|step| match &step.event {
+            Event::Proven { receipt, .. } => owner::completed(receipt.outcome, receipt.exitCode, members),
+            _ => None,
+        });
+        Some(Self { members: members.count, completed })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -394,6 +416,7 @@ fn status(context: &Context, args: &Status) -> Result<(), Failure> {
         task,
         phase: phase_name(phase),
         deadline: match_by.or(history.view.deadline).map(|deadline| deadline.0),
+        batch: Batch::of(&history),
         steps: history
             .steps
             .iter()
@@ -410,6 +433,10 @@ fn status(context: &Context, args: &Status) -> Result<(), Failure> {
         let mut text = format!("task {task}\nphase {}", standing.phase);
         if let Some(deadline) = standing.deadline {
             text = format!("{text}, until {}", crate::page::utc(UnixTime(deadline)));
+        }
+        if let Some(Batch { members, completed }) = &standing.batch {
+            let completed = completed.map(|count| format!(", {count} of them completed")).unwrap_or_default();
+            text = format!("{text}\nbatch of {members} members{completed}");
         }
         for step in &standing.steps {
             let (name, time) = (step.step, crate::page::utc(UnixTime(step.time)));
@@ -450,7 +477,10 @@ fn proof(context: &Context, args: &Proof) -> Result<(), Failure> {
         ChainProof::State => Shows::State,
         ChainProof::Receipts => Shows::Receipts,
     };
-    let proof = owner::collect_disclosing(context, task, args.archive.as_deref(), &disclosure, shows)?;
+    let open_args = if args.open_args { OpenArgs::Yes } else { OpenArgs::No };
+    let member = args.member.map(|number| (number, open_args));
+    let shown = Shown { disclosure: &disclosure, chain: shows, member };
+    let proof = owner::collect_showing(context, task, args.archive.as_deref(), &shown)?;
     write_proof(&args.output, &proof.to_bytes())?;
     let size = proof.to_bytes().len();
     let result = serde_json::json!({ "task": task, "proof": args.output, "bytes": size });

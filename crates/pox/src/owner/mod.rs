@@ -1,9 +1,11 @@
 //! The owner's side of a task, as the commands use it.
 
+mod batch;
 mod desk;
 mod offers;
 mod plan;
 
+pub(crate) use batch::{completed, rows as member_rows, table as member_table};
 pub(crate) use desk::TerminalDesk;
 pub(crate) use offers::standing as standing_offers;
 pub(crate) use plan::{fits, plan};
@@ -14,8 +16,8 @@ use k256::ecdsa::SigningKey;
 use pox_chain::{ChainError, Contract, Outbox, Patience};
 use pox_core::proof::Proof;
 use pox_core::role::owner::Patience as OwnerPatience;
-use pox_core::{Event, Party, Request, ResultsCommitment, TaskId};
-use pox_node::owner::{Disclosure, KeptTask, Owns, Parts, Shows, collect, fetch_archive};
+use pox_core::{Party, Request, TaskId};
+use pox_node::owner::{Disclosure, KeptTask, Owns, Parts, ShownMember, Shows, collect, fetch_archive};
 use pox_seal::Identity;
 use pox_store::Access;
 use pox_verify::{Anchors, Policy, SimulatedEvidence};
@@ -94,14 +96,18 @@ pub(crate) fn kept(context: &Context, task: TaskId) -> Result<KeptTask, Failure>
 }
 
 /// Fetches a proven task's results, checks them against its receipt, and opens them.
-pub(crate) fn open_results(context: &Context, task: TaskId, to: &Path) -> Result<(), Failure> {
+pub(crate) fn open_results(
+    context: &Context,
+    task: TaskId,
+    to: &Path,
+    member: Option<u16>,
+) -> Result<(), Failure> {
     let kept = kept(context, task)?;
     let history = context.contract()?.history(task)?;
-    let results = history.steps.iter().find_map(|step| match &step.event {
-        Event::Proven { receipt, .. } => Some(ResultsCommitment(receipt.results)),
-        _ => None,
-    });
-    let results = results
+    if history.members().is_some() || member.is_some() {
+        return batch::open(context, task, &history, to, member);
+    }
+    let results = batch::results_of(&history)
         .ok_or_else(|| Failure::usage(format!("task {task} is not proven")))
         .hint("`pox status` shows where it stands")?;
     let access = context.access([kept.results.as_str()]);
@@ -121,16 +127,33 @@ pub(crate) fn collect_proof(
     task: TaskId,
     archive: Option<&str>,
 ) -> Result<Proof, Failure> {
-    collect_disclosing(context, task, archive, &Disclosure::All, Shows::Auto)
+    let shows = Shown { disclosure: &Disclosure::All, chain: Shows::Auto, member: None };
+    collect_showing(context, task, archive, &shows)
 }
 
-/// Collects a task's proof, opening only what is named.
-pub(crate) fn collect_disclosing(
+/// What a proof shows.
+pub(crate) struct Shown<'a> {
+    /// Which leaves of terms and metadata.
+    pub(crate) disclosure: &'a Disclosure,
+    /// By what the steps.
+    pub(crate) chain: Shows,
+    /// Which member of a batch, and whether with its own arguments.
+    pub(crate) member: Option<(u16, OpenArgs)>,
+}
+
+/// Whether a member's own arguments are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenArgs {
+    Yes,
+    No,
+}
+
+/// Collects a task's proof, showing only what is named.
+pub(crate) fn collect_showing(
     context: &Context,
     task: TaskId,
     archive: Option<&str>,
-    disclosure: &Disclosure,
-    shows: Shows,
+    shown: &Shown<'_>,
 ) -> Result<Proof, Failure> {
     let contract = context.contract()?;
     let kept = context.home()?.kept(task)?;
@@ -148,11 +171,26 @@ pub(crate) fn collect_disclosing(
         None => guess_policy(&contract.history(task)?.request)?,
     };
     // A co-owner has nothing to open but its own data.
-    let kept = kept.as_ref().filter(|kept| kept.party == Party::OWNER).map(|kept| (kept, disclosure));
+    let kept = kept.as_ref().filter(|kept| kept.party == Party::OWNER);
+    let runs = kept.map(KeptTask::runs).transpose()?.flatten();
+    let kept = kept.map(|kept| (kept, shown.disclosure));
+    let list = match shown.member {
+        Some(_) => Some(batch::list(context, &contract.history(task)?, &place)?),
+        None => None,
+    };
+    let member =
+        shown.member.zip(list.as_ref()).map(|((number, open_args), list)| match (open_args, &runs) {
+            (OpenArgs::No, _) => Ok(ShownMember { list, number, runs: None }),
+            (OpenArgs::Yes, Some(runs)) => Ok(ShownMember { list, number, runs: Some(runs) }),
+            (OpenArgs::Yes, None) => {
+                Err(Failure::usage("only the home that requested the batch can open arguments"))
+            }
+        });
+    let member = member.transpose()?;
     let anchors = context.anchors()?;
     let rule = anchors.chains.get(&contract.domain().chain_id).and_then(|chain| chain.authorities.aura());
-    let parts = Parts { archive, policy: policy.canonical_bytes(), kept };
-    let collected = collect(&contract, task, parts, rule, shows)?;
+    let parts = Parts { archive, policy: policy.canonical_bytes(), kept, member };
+    let collected = collect(&contract, task, parts, rule, shown.chain)?;
     match &collected.built {
         Some(count) if !count.is_final => context.output.say(format!(
             "not final yet: {} of {} authorities have built on it; repeat `pox proof` when more have",

@@ -35,6 +35,7 @@ pub(crate) fn plan(context: &Context, contract: &Contract, file: &TaskFile) -> R
             .collect::<Result<_, _>>()?,
         args: file.args.clone(),
         env: file.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        runs: file.runs()?,
         accept_missing: file.accept_missing.clone(),
         metadata: file.metadata.clone(),
         policy: policy(file)?,
