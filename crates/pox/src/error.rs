@@ -322,9 +322,6 @@ impl From<pox_node::owner::ReleaseError> for Failure {
             ReleaseError::Endorsements(error) => error.into(),
             ReleaseError::Storage { source, location } => Self::from(source).about(location),
             ReleaseError::Keys(_) => Self::chained(Culprit::Usage, &error).with_hint(KEYS_HINT),
-            ReleaseError::CoOwnersBucket(_) => Self::chained(Culprit::Usage, &error).with_hint(
-                "copy it with `pox copy` to a folder or an HTTP(S) place that the processor can read",
-            ),
             ReleaseError::Input { source, location } => Self::from(source).about(location),
             _ => Self::chained(Culprit::Usage, &error),
         }

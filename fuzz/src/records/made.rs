@@ -133,7 +133,7 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         recipients: vec!["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj".into()],
         buckets: None,
     };
-    let theirs = InputSecret { task: task(), inputs: secret.inputs.clone() };
+    let theirs = InputSecret { task: task(), inputs: secret.inputs.clone(), buckets: None };
     let mut with_keys = secret.clone();
     with_keys.inputs[0].location = "s3://data/set".into();
     with_keys.buckets = Some(vec![BucketAccess {
@@ -145,7 +145,9 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         secret_key: "key".into(),
         session_token: Some("token".into()),
     }]);
-    vec![secret.to_bytes().to_vec(), with_keys.to_bytes().to_vec(), theirs.to_bytes().to_vec()]
+    let theirs_with_keys = InputSecret { buckets: with_keys.buckets.clone(), ..theirs.clone() };
+    let theirs = [theirs, theirs_with_keys].map(|secret| secret.to_bytes().to_vec());
+    [secret, with_keys].map(|secret| secret.to_bytes().to_vec()).into_iter().chain(theirs).collect()
 }
 
 pub(crate) fn signed_secrets() -> Vec<Vec<u8>> {

@@ -150,8 +150,7 @@ fn run<R: Read, W: Write>(
             Ok((refused.ended(&report), None))
         }
         Opened::Accepted(accepted) => {
-            outside.sign_with(accepted.secret.buckets.clone().unwrap_or_default());
-            let mut work = Work::new(request, workspace);
+            let mut work = Work::new(request, workspace, &accepted.keyring);
             let stop = work.run(&accepted.secret, &accepted.terms, outside);
             if let Some(broken) = stop.broken {
                 return Err(broken.into());

@@ -55,9 +55,6 @@ pub enum ReleaseError {
     /// A place is in a bucket, and there are no keys to give to the enclave.
     #[error(transparent)]
     Keys(#[from] SignError),
-    /// A co-owner's input is in a bucket, whose keys its secret has no place for (spec §9.2).
-    #[error("input at {0}: a co-owner's data has to be where the processor reads it without keys")]
-    CoOwnersBucket(String),
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] AgeError),
@@ -153,6 +150,7 @@ pub fn release(
     let task = kept.task()?;
     let inputs = kept.inputs.iter().map(|location| input_access(location, identity, access));
     let inputs = inputs.collect::<Result<_, _>>()?;
+    let buckets = buckets(kept, access)?;
     let secret = if kept.party == Party::OWNER {
         Secret {
             task,
@@ -161,21 +159,18 @@ pub fn release(
             inputs,
             results: kept.results.clone(),
             recipients: kept.recipients.clone(),
-            buckets: buckets(kept, access)?,
+            buckets,
         }
         .to_bytes()
     } else {
-        if let Some(place) = kept.inputs.iter().find(|place| split_location(place).is_some()) {
-            return Err(ReleaseError::CoOwnersBucket(place.clone()));
-        }
-        InputSecret { task, inputs }.to_bytes()
+        InputSecret { task, inputs, buckets }.to_bytes()
     };
     let recipient = Recipient::from_hybrid_public_key(&checked.evidence.recipient)?;
     let sealed = seal_bytes(&[recipient], &secret, &mut OsRandom)?;
     Ok(SignedSecret::sign(&kept.domain, task, checked.enclave, sealed, account).to_bytes())
 }
 
-/// The keys to every bucket that the task's places are in.
+/// The keys to every bucket that the party's places are in; a co-owner has none for results.
 fn buckets(kept: &KeptTask, access: &Access) -> Result<Option<Vec<BucketAccess>>, ReleaseError> {
     let places = kept.inputs.iter().chain([&kept.results]);
     let names: BTreeSet<_> = places.filter_map(|place| Some(split_location(place)?.0)).collect();

@@ -30,8 +30,8 @@ pub(crate) struct World {
     chain: Vec<String>,
     running: Vec<Running>,
     contract: Option<String>,
-    /// What the owner's environment has, and nobody else's.
-    owner_settings: Vec<(String, String)>,
+    /// What somebody's environment has, and nobody else's.
+    settings: Vec<(String, Vec<(String, String)>)>,
 }
 
 impl World {
@@ -39,7 +39,7 @@ impl World {
     pub(crate) fn at(rpc: String, chain: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let chain = chain.iter().map(ToString::to_string).collect();
-        Self { folder, rpc, chain, running: Vec::new(), contract: None, owner_settings: Vec::new() }
+        Self { folder, rpc, chain, running: Vec::new(), contract: None, settings: Vec::new() }
     }
 
     /// A world with the embedded chain, an owner and a processor with coins.
@@ -75,8 +75,14 @@ impl World {
     }
 
     /// Sets variables for the owner's commands.
-    pub(crate) fn with_owner_settings(self, owner_settings: Vec<(String, String)>) -> Self {
-        Self { owner_settings, ..self }
+    pub(crate) fn with_owner_settings(self, settings: Vec<(String, String)>) -> Self {
+        self.with_settings_of("owner", settings)
+    }
+
+    /// Sets variables for somebody's commands.
+    pub(crate) fn with_settings_of(mut self, who: &str, settings: Vec<(String, String)>) -> Self {
+        self.settings.push((who.to_owned(), settings));
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -93,8 +99,8 @@ impl World {
         if let Some(contract) = &self.contract {
             command.env("POX_CONTRACT", contract);
         }
-        if who == "owner" {
-            command.envs(self.owner_settings.iter().cloned());
+        for (_, settings) in self.settings.iter().filter(|(whose, _)| whose == who) {
+            command.envs(settings.iter().cloned());
         }
         command.stdin(Stdio::null());
         command
