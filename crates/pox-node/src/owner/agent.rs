@@ -15,7 +15,7 @@ use pox_core::role::owner::{Action, Ending, Entry, Fact, Fetch, Owner, Verdict};
 use pox_core::{Address, Archive, B256, ResultsCommitment, TaskId};
 use pox_seal::Identity;
 use pox_store::Access;
-use pox_verify::Anchors;
+use pox_verify::{Anchors, Policy};
 use std::io;
 use std::path::PathBuf;
 
@@ -33,6 +33,8 @@ pub struct Owns<'a> {
     pub access: &'a Access,
     /// What the owner trusts.
     pub anchors: &'a Anchors,
+    /// A policy of its own that all evidence has to pass, beside each task's.
+    pub own_policy: Option<&'a Policy>,
     /// How long transactions are waited for.
     pub patience: Patience,
 }
@@ -259,7 +261,8 @@ impl<'a> Tended<'a> {
             matched: seat.place.at,
         };
         let endorsements = endorsed(evidence, &Sources::default())?;
-        Ok(check_match(&self.kept, &found, &endorsements, now(), self.owns.anchors)?)
+        let own = self.owns.own_policy;
+        Ok(check_match(&self.kept, &found, &endorsements, now(), self.owns.anchors, own)?)
     }
 
     fn judge(&mut self, seat: Seat, desk: &mut dyn Desk) -> Result<(), AgentError> {

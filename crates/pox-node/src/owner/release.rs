@@ -15,7 +15,7 @@ use pox_seal::dataset::{OpenError, file_keys};
 use pox_seal::{BadKey, Identity, OsRandom, Recipient};
 use pox_store::{Access, Location, SignError, Store};
 use pox_verify::evidence::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, check_key_evidence};
-use pox_verify::{Anchors, Verified};
+use pox_verify::{Anchors, Policy, Verified};
 use std::collections::BTreeSet;
 
 /// A secret can't be released.
@@ -107,7 +107,8 @@ pub fn endorsed(evidence: &[u8], sources: &Sources) -> Result<Vec<Endorsement>, 
 
 /// Checks a match's evidence as the owner must before it releases anything.
 ///
-/// `endorsements` are what the vendors say of the platform now; simulated kinds need none.
+/// `endorsements` are what the vendors say of the platform now; simulated kinds need none. The evidence has to pass the request's
+/// policy, the party's own that it kept with the task, and `own`.
 ///
 /// # Errors
 /// The evidence is not of this task, processor and enclave, or the policy does not accept it; the rejection names the code for `reject`.
@@ -117,13 +118,16 @@ pub fn check_match(
     endorsements: &[Endorsement],
     now: UnixTime,
     anchors: &Anchors,
+    own: Option<&Policy>,
 ) -> Result<CheckedMatch, ReleaseError> {
-    let (request, policy) = (kept.request()?, kept.policy()?);
+    let (request, policy, kept_own) = (kept.request()?, kept.policy()?, kept.own_policy()?);
+    let own_policies: Vec<_> = kept_own.iter().chain(own).collect();
     let domain = &kept.domain;
     let expected = KeyExpectation {
         domain,
         request: &request,
         policy: &policy,
+        own_policies: &own_policies,
         processor: found.processor,
         enclave: found.enclave,
         requested: found.requested,

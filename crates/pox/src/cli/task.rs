@@ -56,6 +56,9 @@ pub(crate) struct Review {
     /// The owner's evidence policy, where it is not a usual one
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// A policy of this account's own, kept with the task: evidence has to pass both; needs --data
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub(crate) own_policy: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +89,9 @@ pub(crate) struct Approve {
     /// Wait for the match, at most so long
     #[arg(long, value_name = "TIME")]
     pub(crate) wait: Option<String>,
+    /// A policy of this account's own: evidence has to pass the task's and this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) own_policy: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) trust: Trust,
     #[command(flatten)]

@@ -21,7 +21,7 @@ pub(crate) fn run(context: &Context, args: &Agent) -> Result<(), Failure> {
         if open.is_empty() && args.until_idle {
             break;
         }
-        if let Some(round) = tend_round(context, &open, &mut ended, &stop)? {
+        if let Some(round) = tend_round(context, args, &open, &mut ended, &stop)? {
             match round {
                 Round::Stopped => break,
                 Round::NewTask => {}
@@ -58,11 +58,12 @@ fn open_tasks(context: &Context, ended: &mut BTreeSet<TaskId>) -> Result<Vec<Kep
 /// Tends these tasks until one of them ends, another one appears, or a signal comes.
 fn tend_round(
     context: &Context,
+    args: &Agent,
     open: &[KeptTask],
     ended: &mut BTreeSet<TaskId>,
     stop: &std::sync::mpsc::Receiver<()>,
 ) -> Result<Option<Round>, Failure> {
-    let owner = Owner::open(context, open)?;
+    let owner = Owner::open(context, open)?.with_own_policy(args.own_policy.as_deref())?;
     let owns = owner.owns();
     let mut desk = TerminalDesk::new(context, None);
     let mut tended = Vec::new();

@@ -8,6 +8,7 @@ use crate::sealed;
 use pox_core::{Address, Request, TaskId};
 use pox_node::owner::join;
 use pox_store::Location;
+use pox_verify::Policy;
 use serde_json::json;
 use std::path::Path;
 
@@ -17,10 +18,12 @@ pub(super) fn run(context: &Context, args: &Review) -> Result<(), Failure> {
     let history = contract.history(task)?;
     let request = &history.request;
     let own = context.home()?.address()?;
+    let own_policy = args.own_policy.as_deref().map(crate::command::read_policy).transpose()?;
     if !args.data.is_empty() {
-        keep(context, args, request, own, history.steps.first().map_or(0, |first| first.step.at.number))?;
+        let from_block = history.steps.first().map_or(0, |first| first.step.at.number);
+        keep(context, args, request, own, own_policy.as_ref(), from_block)?;
     }
-    show(context, task, request, own)?;
+    show(context, task, request, own, own_policy.as_ref())?;
     if args.data.is_empty() {
         context.output.say(format!("next: `pox review {task} --data DIR` says where your sealed data is"));
     } else {
@@ -31,16 +34,22 @@ pub(super) fn run(context: &Context, args: &Review) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show(context: &Context, task: TaskId, request: &Request, own: Address) -> Result<(), Failure> {
+fn show(
+    context: &Context,
+    task: TaskId,
+    request: &Request,
+    own: Address,
+    own_policy: Option<&Policy>,
+) -> Result<(), Failure> {
     let inputs: Vec<_> = request
         .inputs
         .iter()
         .enumerate()
         .map(|(place, input)| (input, request.account_of(request.owner_of(place)).unwrap_or(request.owner)))
         .collect();
-    let policy = guess_policy(request)
-        .ok()
-        .map(|policy| String::from_utf8_lossy(&policy.canonical_bytes()).into_owned());
+    let text_of = |policy: &Policy| String::from_utf8_lossy(&policy.canonical_bytes()).into_owned();
+    let policy = guess_policy(request).ok().as_ref().map(text_of);
+    let own_policy = own_policy.map(text_of);
     let listed: Vec<_> =
         inputs.iter().map(|(input, owner)| json!({ "input": input, "owner": owner })).collect();
     let result = json!({
@@ -51,6 +60,7 @@ fn show(context: &Context, task: TaskId, request: &Request, own: Address) -> Res
         "inputs": listed,
         "policy": request.policy,
         "policy_text": policy,
+        "own_policy": own_policy,
         "approve_within": request.approve_within,
     });
     context.output.result(&result, || {
@@ -61,7 +71,11 @@ fn show(context: &Context, task: TaskId, request: &Request, own: Address) -> Res
             text = format!("{text}\ninput  {input}  {whose}{owner}");
         }
         let known = policy.as_deref().unwrap_or("its text is the owner's; ask for the file");
-        format!("{text}\npolicy {}: {known}", request.policy)
+        text = format!("{text}\npolicy {}: {known}", request.policy);
+        match &own_policy {
+            Some(own) => format!("{text}\nyours, beside it: {own}"),
+            None => text,
+        }
     })
 }
 
@@ -71,6 +85,7 @@ fn keep(
     args: &Review,
     request: &Request,
     own: Address,
+    own_policy: Option<&Policy>,
     from_block: u64,
 ) -> Result<(), Failure> {
     let mut sealed = Vec::new();
@@ -96,6 +111,9 @@ fn keep(
         None => guess_policy(request)?,
     };
     let contract = context.contract()?;
-    let kept = join(request, own, places, &policy, contract.domain(), from_block)?;
+    let mut kept = join(request, own, places, &policy, contract.domain(), from_block)?;
+    if let Some(policy) = own_policy {
+        kept = kept.with_own_policy(policy);
+    }
     context.home()?.keep(request.id(contract.domain()), &kept)
 }

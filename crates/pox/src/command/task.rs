@@ -212,6 +212,7 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
     let task = task_id(&args.task)?;
     let kept = owner::kept(context, task)?;
     let owner = Owner::open(context, std::slice::from_ref(&kept))?;
+    let owner = owner.with_own_policy(args.own_policy.as_deref())?;
     let phase = wait_for(context, &owner, task, args.wait.as_deref(), |phase| phase != Phase::Requested)?;
     if phase >= Phase::Approved {
         return Err(Failure::usage(format!("task {task} is {}", phase_name(phase))));
@@ -261,7 +262,8 @@ fn checked(
         matched: found.at,
     };
     let endorsements = endorsed(&found.evidence, &Sources::default())?;
-    let checked = check_match(kept, &seen, &endorsements, context.now(), owns.anchors).map_err(|error| {
+    let checked = check_match(kept, &seen, &endorsements, context.now(), owns.anchors, owns.own_policy);
+    let checked = checked.map_err(|error| {
         let code = error.reject_reason();
         let failure = Failure::from(error);
         match code {

@@ -133,6 +133,11 @@ impl World {
         Running(self.command("processor", &args).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
+    /// Starts somebody's agent.
+    pub(crate) fn agent(&self, who: &str) -> Running {
+        Running(self.command(who, &["agent"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
     /// What the processor has said.
     pub(crate) fn node_log(&self) -> String {
         fs::read_to_string(self.path("node.log")).unwrap_or_default()
