@@ -12,6 +12,7 @@ use pox_core::receipt::archive_hash;
 use pox_core::refusal::Phase;
 use pox_core::role::Seat;
 use pox_core::role::owner::{Action, Ending, Entry, Fact, Fetch, Owner, Verdict};
+use pox_core::signature::address_of;
 use pox_core::{Address, Archive, B256, ResultsCommitment, TaskId};
 use pox_seal::Identity;
 use pox_store::Access;
@@ -202,6 +203,12 @@ impl<'a> Tended<'a> {
         let (task, contract) = (self.task(), self.owns.contract);
         match action {
             Action::Save => desk.save(task, self.owner.entry()).map_err(AgentError::Journal),
+            Action::SendRequest
+                if self.owner.request().owner != address_of(self.owns.account.verifying_key()) =>
+            {
+                // A delegate waits until somebody has posted what the owner signed.
+                Ok(())
+            }
             Action::SendRequest => {
                 self.send("request", &contract.request(self.owner.request()), Phase::Requested, desk)
             }

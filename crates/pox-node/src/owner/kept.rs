@@ -34,6 +34,8 @@ pub struct Plan {
     pub kinds: Kinds,
     /// What it may use.
     pub resources: Resources,
+    /// Whose key approves in the owner's stead.
+    pub delegate: Option<Address>,
     /// What it costs.
     pub price: Amount,
     /// Who may run it.
@@ -190,7 +192,7 @@ pub fn prepare(
         approve_within: plan.deadlines.approve_within,
         prove_within: plan.deadlines.prove_within,
         salt: Salt(salt()),
-        delegate: None,
+        delegate: plan.delegate,
         co_owners: co_owners(&plan.inputs),
     };
     // A request that the contract would refuse is refused here.

@@ -9,6 +9,7 @@ use pox_core::evidence::Evidence;
 use pox_core::history::At;
 use pox_core::s3::{BucketAccess, split_location};
 use pox_core::secret::{InputAccess, InputSecret, ObjectKey, Secret, SignedSecret};
+use pox_core::signature::address_of;
 use pox_core::{Address, Party, UnixTime};
 use pox_seal::age::{AgeError, seal_bytes};
 use pox_seal::dataset::{OpenError, file_keys};
@@ -55,6 +56,14 @@ pub enum ReleaseError {
     /// A place is in a bucket, and there are no keys to give to the enclave.
     #[error(transparent)]
     Keys(#[from] SignError),
+    /// Another key than the party's, or its delegate's.
+    #[error("only {needed} can release here, and this account is {actual}")]
+    Signer {
+        /// Whose signature enclave and contract take.
+        needed: Address,
+        /// Whose key is at hand.
+        actual: Address,
+    },
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] AgeError),
@@ -152,6 +161,10 @@ pub fn release(
     access: &Access,
 ) -> Result<Vec<u8>, ReleaseError> {
     let task = kept.task()?;
+    let actual = address_of(account.verifying_key());
+    if let Some(needed) = kept.request()?.signer_of(kept.party).filter(|needed| *needed != actual) {
+        return Err(ReleaseError::Signer { needed, actual });
+    }
     let inputs = kept.inputs.iter().map(|location| input_access(location, identity, access));
     let inputs = inputs.collect::<Result<_, _>>()?;
     let buckets = buckets(kept, access)?;

@@ -217,6 +217,7 @@ fn plan(
             .unwrap(),
         kinds,
         resources: RESOURCES,
+        delegate: None,
         price: Amount::from_wei(1).unwrap(),
         processors: Processors::Only(PROCESSOR),
         listed: Default::default(),

@@ -21,6 +21,7 @@ mod relay;
 mod review;
 mod run;
 mod seal;
+mod sign;
 mod task;
 mod timestamp;
 mod verify;

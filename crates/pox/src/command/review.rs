@@ -5,8 +5,8 @@ use crate::context::Context;
 use crate::error::{Failure, Hint as _};
 use crate::owner::{guess_policy, task_id};
 use crate::sealed;
-use pox_core::{Address, Request, TaskId};
-use pox_node::owner::join;
+use pox_core::{Address, Party, Request, TaskId};
+use pox_node::owner::{KeptTask, join};
 use pox_store::Location;
 use pox_verify::Policy;
 use serde_json::json;
@@ -19,12 +19,15 @@ pub(super) fn run(context: &Context, args: &Review) -> Result<(), Failure> {
     let request = &history.request;
     let own = context.home()?.address()?;
     let own_policy = args.own_policy.as_deref().map(crate::command::read_policy).transpose()?;
+    if let Some(path) = &args.handover {
+        take_over(context, path, task, own)?;
+    }
     if !args.data.is_empty() {
         let from_block = history.steps.first().map_or(0, |first| first.step.at.number);
         keep(context, args, request, own, own_policy.as_ref(), from_block)?;
     }
     show(context, task, request, own, own_policy.as_ref())?;
-    if args.data.is_empty() {
+    if args.data.is_empty() && args.handover.is_none() {
         context.output.say(format!("next: `pox review {task} --data DIR` says where your sealed data is"));
     } else {
         context.output.say(format!(
@@ -79,6 +82,26 @@ fn show(
     })
 }
 
+/// Keeps what an owner handed over to its delegate.
+fn take_over(context: &Context, path: &Path, task: TaskId, own: Address) -> Result<(), Failure> {
+    let shown = path.display();
+    let text = crate::locate::read_bounded(path, MAX_HANDOVER_BYTES)?;
+    let kept: KeptTask = serde_json::from_slice(&text)
+        .map_err(|error| Failure::usage(format!("{shown} is no task that was handed over: {error}")))
+        .hint("`pox request --handover FILE` writes one")?;
+    let (request, contract) = (kept.request()?, context.contract()?);
+    let fits = kept.domain == *contract.domain() && kept.task()? == task && kept.party == Party::OWNER;
+    // What the delegate is about to release by is what the request commits to.
+    let fits = fits && kept.policy()?.hash() == request.policy && kept.terms()?.root() == request.terms.0;
+    if !fits {
+        return Err(Failure::usage(format!("{shown} is of another task than {task}")));
+    }
+    if request.signer_of(Party::OWNER) != Some(own) {
+        return Err(Failure::usage(format!("this home's account {own} is not the delegate of task {task}")));
+    }
+    context.home()?.keep(task, &kept)
+}
+
 /// Keeps where this account's inputs are, each place checked against the commitment that the request names.
 fn keep(
     context: &Context,
@@ -117,3 +140,6 @@ fn keep(
     }
     context.home()?.keep(request.id(contract.domain()), &kept)
 }
+
+/// The leaves at their bounds, in hexadecimal, and places.
+const MAX_HANDOVER_BYTES: usize = 4 << 20;
