@@ -45,4 +45,4 @@ pub use ledger::Ledger;
 pub use party::{CoOwner, Parties, Party};
 pub use record::{Amount, BadRecord, Kinds, Offer, Processors, Request, Resources, UnixTime};
 pub use refusal::{Phase, Refusal};
-pub use task::{Sent, Task};
+pub use task::{Origin, Sent, Task};
