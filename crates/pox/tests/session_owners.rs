@@ -3,7 +3,6 @@
 
 mod world;
 
-use pox_chain::{Account, Draft, Outbox, Pace, Patience, Profile, Rpc};
 use std::fs;
 use world::{World, text, wait_until};
 
@@ -15,24 +14,7 @@ fn wallet_code(signer: &str) -> Vec<u8> {
         "600435600052 60a43560f81c602052 60406064604037 602060006080600060015afa50 \
          60005173{signer}14 631626ba7e02 60e01b 60005260206000f3"
     );
-    let runtime = hex::decode(runtime.replace(' ', "")).unwrap();
-    let length = u8::try_from(runtime.len()).unwrap();
-    let constructor = [0x60, length, 0x80, 0x60, 0x0b, 0x60, 0, 0x39, 0x60, 0, 0xf3];
-    [&constructor[..], &runtime].concat()
-}
-
-/// Deploys a wallet of this account's, by the account, and gives its address.
-fn wallet(world: &World, who: &str) -> String {
-    let key = fs::read_to_string(world.path(&format!("home-{who}/account.key"))).unwrap();
-    let account = Account::from_bytes(&hex::decode(key.trim()).unwrap().try_into().unwrap()).unwrap();
-    let profile = Profile::builtin("embedded").unwrap();
-    let profile = profile.with_endpoints(vec![world.rpc.parse().unwrap()]).unwrap();
-    let rpc = Rpc::connect(profile, Pace::new(1)).unwrap();
-    let address = account.creates(rpc.nonce(account.address()).unwrap());
-    let input = wallet_code(&account.address().to_string()).into();
-    let draft = Draft { to: None, value: Default::default(), input };
-    Outbox::new(&rpc, account).send(&draft, &Patience::default()).unwrap();
-    address.to_string()
+    hex::decode(runtime.replace(' ', "")).unwrap()
 }
 
 fn address(world: &World, who: &str) -> String {
@@ -64,7 +46,7 @@ fn a_contract_owns_a_task_and_its_delegate_approves_it() {
     for args in [&["key", "new"][..], &["fund"]] {
         world.pox("signer", args);
     }
-    let wallet = wallet(&world, "signer");
+    let wallet = world.deploy("signer", wallet_code(&address(&world, "signer")));
     task_file(&world, "institute.yaml", &format!("owner: \"{wallet}\"\n"));
     // The home that has the data prepares; it is the delegate. It can't post what the wallet has not signed.
     let alone = world.try_pox("owner", &["request", "institute.yaml"]);

@@ -1,6 +1,7 @@
 //! The owner's side: what it keeps of a task, what it releases to an enclave, and what it makes of the end.
 
 mod agent;
+mod authorities;
 mod chain_proof;
 mod kept;
 mod proof;
@@ -8,6 +9,7 @@ mod release;
 mod results;
 
 pub use agent::{AgentError, Desk, Note, Owns, Tended, sent_note};
+pub use authorities::{AuthoritiesError, CurrentSet, Known, current_set};
 pub use chain_proof::{ChainProofError, Shown, Shows, show};
 pub use kept::{BadKept, Deadlines, InputSource, KeptTask, Plan, PlannedInput, join, prepare};
 pub use proof::{Collected, Disclosure, Parts, ProofError, collect, fetch_archive};

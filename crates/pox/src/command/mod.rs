@@ -1,6 +1,7 @@
 //! The commands, one file each. A command opens what it needs, does one thing, and says what came of it.
 
 mod agent;
+mod authorities;
 mod chain;
 mod completions;
 mod contract;

@@ -1,6 +1,7 @@
 //! A chain, an owner and a processor, run as a user runs them: by the real program.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use pox_chain::{Account, Draft, Outbox, Pace, Patience, Profile, Rpc};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -131,6 +132,23 @@ impl World {
         let folder = self.folder.path().display().to_string();
         let args = [&["node", "--allow-dir", &folder, "--time", "10m"], args].concat();
         Running(self.command("processor", &args).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// Deploys code of at most 255 bytes with somebody's account; its address.
+    pub(crate) fn deploy(&self, who: &str, code: Vec<u8>) -> String {
+        let key = fs::read_to_string(self.path(&format!("home-{who}/account.key"))).unwrap();
+        let account = Account::from_bytes(&hex::decode(key.trim()).unwrap().try_into().unwrap()).unwrap();
+        let profile = Profile::builtin("embedded").unwrap();
+        let profile = profile.with_endpoints(vec![self.rpc.parse().unwrap()]).unwrap();
+        let rpc = Rpc::connect(profile, Pace::new(1)).unwrap();
+        let address = account.creates(rpc.nonce(account.address()).unwrap());
+        // codecopy(0, 11, length); return(0, length)
+        let length = u8::try_from(code.len()).unwrap();
+        let constructor = [0x60, length, 0x80, 0x60, 0x0b, 0x60, 0, 0x39, 0x60, 0, 0xf3];
+        let input = [&constructor[..], &code].concat().into();
+        let draft = Draft { to: None, value: pox_core::U256::ZERO, input };
+        Outbox::new(&rpc, account).send(&draft, &Patience::default()).unwrap();
+        address.to_string()
     }
 
     /// Starts somebody's agent.
