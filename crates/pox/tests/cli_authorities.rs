@@ -63,3 +63,26 @@ fn the_set_of_today_is_proven_or_told_and_can_be_pinned() {
     let none = world.deploy("owner", vec![0]);
     assert!(text(&ask(&["--step", "1", "--validators", &none]).stderr).contains("tells no set"));
 }
+
+#[test]
+fn a_live_verification_counts_authorities_where_the_profile_says_aura() {
+    let world = World::embedded_with(&["--authorities", "3", "--block-time", "1"]);
+    world.penguins("");
+    let _node = world.node(&[]);
+    wait_until("the offer stands", || !world.json("owner", &["offers"]).as_array().unwrap().is_empty());
+    world.pox("owner", &["run", "task.yaml", "--to", "results", "--proof", "proof.pox"]);
+    // So many blocks never come: what is final is so by seals.
+    let embedded = world.pox("nobody", &["chain", "show", "embedded"]);
+    let aura = embedded.replace("rule = \"depth\"\nblocks = 1", "rule = \"authorities\"\nblocks = 100000");
+    fs::write(world.path("aura.toml"), &aura).unwrap();
+    let live = ["verify", "proof.pox", "--live", "--require", "simulated", "--chain"];
+    let verify = |profile: &str| world.try_pox("nobody", &[&live[..], &[profile]].concat());
+    wait_until("two of three have built on it", || verify("aura.toml").status.success());
+    let said = text(&verify("aura.toml").stderr);
+    assert!(said.contains("of 3 authorities have built on it"), "{said}");
+    // Without a set there is only the depth, and the program says so.
+    let (unpinned, _) = aura.split_once("# The first development authority").unwrap();
+    fs::write(world.path("unpinned.toml"), unpinned).unwrap();
+    let said = text(&verify("unpinned.toml").stderr);
+    assert!(said.contains("no set of authorities is known") && said.contains("not final"), "{said}");
+}

@@ -4,9 +4,9 @@
 use super::chain_proof::{Assembly, ChainProofError, Run};
 use pox_chain::{BlockAt, ChainError, Rpc};
 use pox_core::proof::MAX_RUN_HEADERS;
-use pox_core::{Address, UnixTime};
+use pox_core::{Address, B256, UnixTime};
 use pox_verify::anchors::{Aura, PinnedSet};
-use pox_verify::chain::authorities::Timeline;
+use pox_verify::chain::authorities::{Count, Timeline};
 use std::collections::BTreeSet;
 
 /// The set that seals now.
@@ -107,6 +107,41 @@ pub fn current_set(
     };
     let (from, sealed) = sealing(rpc, rule, &validators, head.at)?;
     Ok(CurrentSet { at: head.at, time: head.time, validators, contract, known, from, sealed })
+}
+
+/// A block, and who has built on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltOn {
+    /// The block's hash.
+    pub hash: B256,
+    /// The authorities, whose seals were checked.
+    pub count: Count,
+}
+
+/// Counts the authorities that have built on a block, until they make it final or there are no more blocks; `None` where no set is
+/// known that seals it, or showing it takes more headers than a proof holds.
+///
+/// # Errors
+/// The chain does not give what is needed, or gives blocks that their set has not sealed.
+pub fn built_on(rpc: &Rpc, rule: &Aura, block: u64) -> Result<Option<BuiltOn>, ChainProofError> {
+    match try_built_on(rpc, rule, block) {
+        Err(ChainProofError::TooLarge) => Ok(None),
+        built => built,
+    }
+}
+
+fn try_built_on(rpc: &Rpc, rule: &Aura, block: u64) -> Result<Option<BuiltOn>, ChainProofError> {
+    let mut assembly = Assembly::new(rpc, Some(rule));
+    assembly.follow_changes(block)?;
+    let mut run = Run::default();
+    assembly.grow_to_finality(&mut run, block)?;
+    let Some((first, timeline)) = run.headers.first().zip(assembly.timeline.as_ref()) else {
+        return Ok(None);
+    };
+    let terms = timeline.check(&run.headers);
+    let terms =
+        terms.map_err(|fault| ChainError::Contradiction(format!("from block {block} on: {fault}")))?;
+    Ok(terms.map(|terms| BuiltOn { hash: first.hash, count: timeline.count(&run.headers, &terms, 0) }))
 }
 
 /// The first of the last blocks that a set has sealed without a gap, and how many of it did.

@@ -98,7 +98,7 @@ pub(super) struct Run {
 
 pub(super) struct Assembly<'a> {
     rpc: &'a Rpc,
-    timeline: Option<Timeline<'a>>,
+    pub(super) timeline: Option<Timeline<'a>>,
     /// Each with the last block that the set before it seals.
     changes: Vec<(u64, ChangeProof)>,
     headers: usize,
@@ -211,7 +211,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Adds headers until a block of the run is final, or there are no more; the run begins with the block if it is empty.
-    fn grow_to_finality(&mut self, run: &mut Run, block: u64) -> Result<(), ChainProofError> {
+    pub(super) fn grow_to_finality(&mut self, run: &mut Run, block: u64) -> Result<(), ChainProofError> {
         loop {
             let is_there = run.last().is_some_and(|last| last >= block);
             let is_final = self.count(run, block).is_none_or(|count| count.is_final);

@@ -9,7 +9,7 @@ mod release;
 mod results;
 
 pub use agent::{AgentError, Desk, Note, Owns, Tended, sent_note};
-pub use authorities::{AuthoritiesError, CurrentSet, Known, current_set};
+pub use authorities::{AuthoritiesError, BuiltOn, CurrentSet, Known, built_on, current_set};
 pub use chain_proof::{ChainProofError, Shown, Shows, show};
 pub use kept::{BadKept, Deadlines, InputSource, KeptTask, Plan, PlannedInput, join, prepare};
 pub use proof::{Collected, Disclosure, Parts, ProofError, collect, fetch_archive};
