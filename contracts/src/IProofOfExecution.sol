@@ -160,7 +160,7 @@ interface IProofOfExecution {
     error WrongEnclave();
     /// @notice The signature is not by the one whose it has to be, or it is not in canonical form.
     error BadSignature();
-    /// @notice Not a transaction of its own: a call from a contract would hide the secret from the processor.
+    /// @notice Not a transaction of its own, by an account without code: a call from code would hide the secret from the processor.
     error NotDirect();
     /// @notice The request names a delegate or co-owners, so each party's secret comes by `release`.
     error NeedsRelease();

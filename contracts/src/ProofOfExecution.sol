@@ -122,7 +122,7 @@ contract ProofOfExecution is IProofOfExecution {
         bytes32 id = Records.requestId(_domain(), record);
         Task storage t = _tasks[id];
         Run run = t.run;
-        if (run.phase() != Phase.Matched) revert WrongPhase(phaseOf(t.escrow, run));
+        if (!run.isIn(Phase.Matched)) revert WrongPhase(phaseOf(t.escrow, run));
         address account = _partyOfSender(record);
         if (block.timestamp > run.deadline()) revert TooLate(run.deadline());
 
@@ -318,7 +318,10 @@ contract ProofOfExecution is IProofOfExecution {
         // The owner alone, by its own key, releases with `approve`, which does not carry the record.
         uint256 coOwners = record.coOwners.length;
         uint256 parties = coOwners == 0 && record.delegate == address(0) ? 0 : 2 ** (coOwners + 1) - 1;
-        t.run = packRun(enclave, block.timestamp + record.approveWithin, record.proveWithin, parties);
+        // Both are far below 2^40.
+        unchecked {
+            t.run = packRun(enclave, block.timestamp + record.approveWithin, record.proveWithin, parties);
+        }
         t.pledge = packPledge(msg.sender, bond);
         bytes32 evidenceHash = keccak256(evidence);
         _step(t, MATCH, Records.matchPayload(offerId, msg.sender, enclave, evidenceHash));
@@ -341,7 +344,7 @@ contract ProofOfExecution is IProofOfExecution {
         bytes32 id = receipt.task;
         Task storage t = _tasks[id];
         (Escrow escrow, Run run) = (t.escrow, t.run);
-        if (run.phase() != Phase.Approved) revert WrongPhase(phaseOf(escrow, run));
+        if (!run.isIn(Phase.Approved)) revert WrongPhase(phaseOf(escrow, run));
         if (block.timestamp > run.deadline()) revert TooLate(run.deadline());
         if (run.enclave() != receipt.enclave) revert WrongEnclave();
         // Whose doing the outcome is, spec §6.1: 0 the task's, 1 the owner's, 2 nobody's, 3 the processor's.
@@ -353,7 +356,10 @@ contract ProofOfExecution is IProofOfExecution {
         address processor = pledge.processor();
         (uint256 price, uint256 bond) = (escrow.price(), pledge.bond());
         if (doing < 2) {
-            _pay(processor, price + bond);
+            // 94 and 96 bits.
+            unchecked {
+                _pay(processor, price + bond);
+            }
         } else {
             _pay(_payer(t, escrow), price);
             _pay(doing == 2 ? processor : escrow.owner(), bond);
@@ -373,7 +379,11 @@ contract ProofOfExecution is IProofOfExecution {
 
     /// @dev Adds to what `account` can withdraw. Zero is skipped: it would only cost gas.
     function _pay(address account, uint256 amount) private {
-        if (amount != 0) _credits[account] += amount;
+        if (amount == 0) return;
+        // Credits are coins that the contract holds: there are fewer than 2^256 of them.
+        unchecked {
+            _credits[account] += amount;
+        }
     }
 
     /// @dev Nobody runs the task any more.
@@ -415,22 +425,23 @@ contract ProofOfExecution is IProofOfExecution {
     /// @dev The check that matching and cancelling share.
     function _checkRequested(Task storage t) private view returns (Escrow escrow) {
         escrow = t.escrow;
-        Phase phase = phaseOf(escrow, t.run);
-        if (phase != Phase.Requested) revert WrongPhase(phase);
+        Run run = t.run;
+        bool requested = Run.unwrap(run) == 0 && Escrow.unwrap(escrow) != 0 && !escrow.hasEnded();
+        if (!requested) revert WrongPhase(phaseOf(escrow, run));
     }
 
     /// @dev The checks that every answer to a named enclave's evidence shares.
     function _checkAnswer(Task storage t, Run run, address enclave) private view {
-        if (run.phase() != Phase.Matched) revert WrongPhase(phaseOf(t.escrow, run));
+        if (!run.isIn(Phase.Matched)) revert WrongPhase(phaseOf(t.escrow, run));
         if (block.timestamp > run.deadline()) revert TooLate(run.deadline());
         if (run.enclave() != enclave) revert WrongEnclave();
     }
 
     /// @dev Whether `secret` begins with `signer`'s signature that releases the rest to this enclave, as spec §9.1 says. An
     /// enclave refuses anything else, and its processor would lose the bond for it; as it would if it did not find the secret,
-    /// because a contract made the call.
+    /// because code made the call: a contract's, or that of an account with a key (EIP-7702), which is the origin even so.
     function _checkSecret(bytes32 id, address enclave, address signer, bytes calldata secret) private view {
-        if (msg.sender != tx.origin) revert NotDirect();
+        if (msg.sender != tx.origin || msg.sender.code.length != 0) revert NotDirect();
         if (secret.length <= SIGNATURE_BYTES || secret.length > MAX_SECRET_BYTES) revert BadSignature();
         bytes32 release_ = Records.releaseId(_domain(), id, enclave, keccak256(secret[SIGNATURE_BYTES:]));
         if (!_signedBy(signer, release_, secret[:SIGNATURE_BYTES])) revert BadSignature();
@@ -500,7 +511,10 @@ contract ProofOfExecution is IProofOfExecution {
         if (terms.memoryMib < record.memoryMib) revert DoesNotFit(10);
         if (terms.diskMib < record.diskMib) revert DoesNotFit(11);
         if (terms.timeLimit < record.timeLimit) revert DoesNotFit(12);
-        if (uint256(terms.pricePerSecond) * record.timeLimit > record.price) revert DoesNotFit(2);
+        // 96 and 32 bits: the product has at most 128.
+        unchecked {
+            if (uint256(terms.pricePerSecond) * record.timeLimit > record.price) revert DoesNotFit(2);
+        }
     }
 
     /// @dev Whether the signature is the account's: by its key, or as its code says.

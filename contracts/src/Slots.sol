@@ -17,7 +17,7 @@ type Run is uint256;
 type Pledge is uint256;
 
 using {owner, price, hasEnded, isSponsored, endAs} for Escrow global;
-using {enclave, phase, deadline, missing, misses, without, approve} for Run global;
+using {enclave, isIn, phase, deadline, missing, misses, without, approve} for Run global;
 using {processor, bond} for Pledge global;
 
 /// @dev The bit of an escrow that says that its task has ended.
@@ -77,13 +77,22 @@ function without(Run run, uint256 party) pure returns (Run) {
 /// @notice The same run after the approval, with its time to prove it begun at `now_`.
 function approve(Run run, uint256 now_) pure returns (Run) {
     uint256 within = uint32(Run.unwrap(run) >> 208);
-    return Run.wrap(
-        (within << 208) | ((now_ + within) << 168) | (uint256(IProofOfExecution.Phase.Approved) << 160) | uint160(enclave(run))
-    );
+    uint256 time;
+    // Both are far below 2^40.
+    unchecked {
+        time = now_ + within;
+    }
+    return
+        Run.wrap((within << 208) | (time << 168) | (uint256(IProofOfExecution.Phase.Approved) << 160) | uint160(enclave(run)));
 }
 
 function enclave(Run run) pure returns (address) {
     return address(uint160(Run.unwrap(run)));
+}
+
+/// @notice Whether `phase()` is this one; cheaper than to ask for it.
+function isIn(Run run, IProofOfExecution.Phase which) pure returns (bool) {
+    return uint8(Run.unwrap(run) >> 160) == uint8(which);
 }
 
 function phase(Run run) pure returns (IProofOfExecution.Phase) {

@@ -145,7 +145,12 @@ contract ConsentTest is Base {
         vm.prank(OWNER, OTHER);
         expectError(I.NotDirect.selector);
         pox.approve(id, enclave, secret);
-        vm.prank(OTHER, OTHER);
+        // An account with a key can have code too (EIP-7702): its own transaction's call to itself could make this one.
+        vm.etch(OWNER, abi.encodePacked(hex"ef0100", OTHER));
+        expectError(I.NotDirect.selector);
+        direct(OWNER);
+        pox.approve(id, enclave, secret);
+        direct(OTHER);
         pox.approve(id, enclave, secret);
     }
 

@@ -1,6 +1,9 @@
 //! The part of a profile that says who seals an Aura chain's blocks.
 
-use alloy_primitives::Address;
+use crate::error::ChainError;
+use crate::rpc::{BlockAt, CallParams, Rpc};
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::{SolCall, sol};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -23,6 +26,9 @@ pub struct Authorities {
     pub two_thirds_from: Option<u64>,
     /// The sets that are known.
     pub sets: Vec<AuthoritySet>,
+    /// The contract that keeps the set, and tells it by `getValidators()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Address>,
     /// What people call them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<Address, String>,
@@ -69,6 +75,31 @@ impl Authorities {
     }
 }
 
+sol! {
+    function getValidators() external view returns (address[] memory set);
+}
+
+impl Rpc {
+    /// The authorities that a contract tells in the state of a block, in the order of their steps; `None` if it tells none.
+    ///
+    /// That they seal is not established here, nor that the chain asks this contract.
+    ///
+    /// # Errors
+    /// The endpoints can't be asked, or don't agree.
+    pub fn validators(&self, contract: Address, at: BlockAt) -> Result<Option<Vec<Address>>, ChainError> {
+        let data: Bytes = getValidatorsCall {}.abi_encode().into();
+        let call = CallParams { from: None, to: Some(contract), value: U256::ZERO, data: &data };
+        let answer = match self.call_at(&call, at) {
+            Err(ChainError::Reverted(_)) => return Ok(None),
+            answer => answer?,
+        };
+        let set = getValidatorsCall::abi_decode_returns_validate(&answer).unwrap_or_default();
+        let distinct: BTreeSet<&Address> = set.iter().collect();
+        let fits = (1..=MAX_AUTHORITIES).contains(&set.len()) && distinct.len() == set.len();
+        Ok(fits.then_some(set))
+    }
+}
+
 /// Four digits, two, two; which of them are days, calendars know.
 fn is_day(text: &str) -> bool {
     text.len() == 10
@@ -93,7 +124,13 @@ mod tests {
         };
         let next = AuthoritySet { from: 2, until: None, ..set.clone() };
         let names = BTreeMap::from([(Address::repeat_byte(1), "A University".into())]);
-        Authorities { step_seconds: NonZeroU64::MIN, two_thirds_from: None, sets: vec![set, next], names }
+        Authorities {
+            step_seconds: NonZeroU64::MIN,
+            two_thirds_from: None,
+            contract: None,
+            sets: vec![set, next],
+            names,
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod rpc;
 mod scan;
 mod state;
 mod transactions;
+mod wallet;
 
 pub use account::{Account, BadKey};
 pub use artifact::{ARTIFACT, Artifact};

@@ -77,6 +77,11 @@ impl Ledger {
         self.wallets.insert(account, takes_every_signature);
     }
 
+    /// Whether an account is a contract.
+    pub fn has_code(&self, account: Address) -> bool {
+        self.wallets.contains_key(&account)
+    }
+
     /// Runs one call; a refused one changes nothing.
     ///
     /// # Errors

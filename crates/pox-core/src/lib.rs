@@ -50,4 +50,4 @@ pub use party::{CoOwner, Parties, Party};
 pub use record::{Amount, BadRecord, Kinds, Offer, Processors, Request, Resources, UnixTime};
 pub use refusal::{Phase, Refusal};
 pub use runs::{Run, Runs};
-pub use task::{Sent, Task};
+pub use task::{Origin, Sent, Task};

@@ -5,6 +5,7 @@ use crate::codec::{CodecError, from_canonical, to_canonical};
 use crate::domain::Domain;
 use crate::id::{TaskId, TermsRoot};
 use crate::leaves::{BadLeaves, Leaf, Leaves};
+use crate::party::Party;
 use crate::runs::{CommittedRuns, Runs};
 use crate::s3::{BucketAccess, split_location};
 use crate::signature::{BadSignature, Signature};
@@ -106,7 +107,15 @@ pub struct InputSecret {
     /// Where the co-owner's inputs are, in the order of the request's inputs.
     #[n(3)]
     pub inputs: Vec<InputAccess>,
+    /// Keys to the buckets in which they are; none rather than an empty list.
+    #[n(6)]
+    pub buckets: Option<Vec<BucketAccess>>,
 }
+
+/// The keys to buckets that each party gave. They serve what that party gave beside them, and nobody else's: two parties may
+/// each have a bucket of one name, and neither can have the other's read.
+#[derive(Default)]
+pub struct Keyring(Vec<(Party, Vec<BucketAccess>)>);
 
 /// A sealed secret with its party's signature in front, as `approve` and `release` carry it (spec §9.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,18 +249,9 @@ impl Secret {
     pub fn parse(bytes: &[u8]) -> Result<Self, CodecError> {
         let secret: Self = from_canonical(bytes, MAX_SECRET_BYTES)?;
         let recipients = (1..=MAX_OBJECTS).contains(&secret.recipients.len());
-        let buckets = secret.buckets.as_deref().is_none_or(|buckets| {
-            (1..=MAX_OBJECTS).contains(&buckets.len()) && buckets.iter().all(|bucket| bucket.check().is_ok())
-        });
         let runs = secret.runs.as_ref().is_none_or(|runs| runs.check().is_ok());
-        let bounded = recipients && buckets && runs && are_bounded(&secret.inputs);
+        let bounded = recipients && runs && are_bounded(&secret.inputs, secret.buckets.as_deref());
         if bounded { Ok(secret) } else { Err(out_of_bounds()) }
-    }
-
-    /// The access to the bucket that a location is in; none if it is in no bucket, or one without keys.
-    pub fn bucket(&self, location: &str) -> Option<&BucketAccess> {
-        let (bucket, _) = split_location(location)?;
-        self.buckets.iter().flatten().find(|access| access.bucket == bucket)
     }
 
     /// The root that the opened terms belong to.
@@ -272,7 +272,32 @@ impl InputSecret {
     /// Oversized, malformed or not canonical bytes, or a list over its bound.
     pub fn parse(bytes: &[u8]) -> Result<Self, CodecError> {
         let secret: Self = from_canonical(bytes, MAX_SECRET_BYTES)?;
-        if are_bounded(&secret.inputs) { Ok(secret) } else { Err(out_of_bounds()) }
+        let bounded = are_bounded(&secret.inputs, secret.buckets.as_deref());
+        if bounded { Ok(secret) } else { Err(out_of_bounds()) }
+    }
+}
+
+impl Keyring {
+    /// Adds what a party gave.
+    pub fn add(&mut self, party: Party, buckets: Option<Vec<BucketAccess>>) {
+        self.0.extend(buckets.map(|buckets| (party, buckets)));
+    }
+
+    /// The keys that a party gave.
+    pub fn of(&self, party: Party) -> &[BucketAccess] {
+        self.0.iter().find(|(whose, _)| *whose == party).map_or(&[], |(_, buckets)| buckets)
+    }
+
+    /// The party's access to the bucket that a location is in; none if it is in no bucket, or in one to which it gave no keys.
+    pub fn access(&self, party: Party, location: &str) -> Option<&BucketAccess> {
+        let (bucket, _) = split_location(location)?;
+        self.of(party).iter().find(|access| access.bucket == bucket)
+    }
+}
+
+impl core::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(party, buckets)| (party, buckets.len()))).finish()
     }
 }
 
@@ -282,10 +307,15 @@ impl core::fmt::Debug for InputSecret {
     }
 }
 
-fn are_bounded(inputs: &[InputAccess]) -> bool {
-    inputs.iter().all(|input| {
-        input.keys.len() <= MAX_OBJECTS && input.keys.iter().all(|object| object.key.len() == FILE_KEY_BYTES)
-    })
+fn are_bounded(inputs: &[InputAccess], buckets: Option<&[BucketAccess]>) -> bool {
+    let buckets = buckets.is_none_or(|buckets| {
+        (1..=MAX_OBJECTS).contains(&buckets.len()) && buckets.iter().all(|bucket| bucket.check().is_ok())
+    });
+    buckets
+        && inputs.iter().all(|input| {
+            input.keys.len() <= MAX_OBJECTS
+                && input.keys.iter().all(|object| object.key.len() == FILE_KEY_BYTES)
+        })
 }
 
 fn out_of_bounds() -> CodecError {

@@ -10,10 +10,11 @@ use pox_core::receipt::{Archive, Outcome, Receipt, RunReport, archived_batch};
 use pox_core::role::enclave::{
     Accepted, End, Failure, Launch, Limit, Opened, Ready, Released, SecretFault, Signed, Usage,
 };
+use pox_core::s3::{BucketAccess, Style};
 use pox_core::secret::{BadRelease, InputAccess, InputSecret, Secret, SignedSecret, Terms};
 use pox_core::{
-    Address, B256, DatasetCommitment, MemberReceipt, MemberReceipts, Members, Request, ResultsCommitment,
-    Runs, TaskId,
+    Address, B256, DatasetCommitment, MemberReceipt, MemberReceipts, Members, Party, Request,
+    ResultsCommitment, Runs, TaskId,
 };
 
 const OWNER: u8 = 1;
@@ -170,7 +171,8 @@ fn every_party_gives_exactly_its_inputs() {
         let released = shared_ready().take(&[owner, other]).map_err(|not_taken| not_taken.reason).unwrap();
         let inputs = owners.iter().map(|place| at(place)).collect();
         let secret = Secret { task, terms: terms.clone(), inputs, ..a_secret() }.to_bytes();
-        let theirs = InputSecret { task: of, inputs: others.iter().map(|place| at(place)).collect() };
+        let theirs =
+            InputSecret { task: of, inputs: others.iter().map(|place| at(place)).collect(), buckets: None };
         released.open(&[Some(secret), Some(theirs.to_bytes())])
     };
     let Opened::Accepted(accepted) = open(&["1", "3"], &["2"], task) else { panic!("refused") };
@@ -241,6 +243,37 @@ fn a_batch_is_signed_with_the_root_over_its_members() {
     assert_eq!(signed.signature.signer(statement.0), Ok(account(ENCLAVE)));
     // It is no receipt without its members.
     assert_ne!(signed.receipt.signer(&domain(), archive, &signed.signature), Ok(account(ENCLAVE)));
+}
+
+#[test]
+fn a_partys_keys_to_buckets_serve_its_own_data_only() {
+    let (request, terms) = shared();
+    let task = request.id(&domain());
+    let keys = |bucket: &str, key_id: &str| BucketAccess {
+        bucket: bucket.into(),
+        endpoint: "https://s3.example".into(),
+        region: "r".into(),
+        style: Style::Path,
+        key_id: key_id.into(),
+        secret_key: "key".into(),
+        session_token: None,
+    };
+    let at = |place: &str| InputAccess { location: place.into(), keys: Vec::new() };
+    let [owner, other] = [OWNER, CO_OWNER].map(|signer| signed(task, account(ENCLAVE), signer, b"sealed"));
+    let released = shared_ready().take(&[owner, other]).map_err(|not_taken| not_taken.reason).unwrap();
+    let buckets = Some(vec![keys("same", "owner"), keys("mine", "owner")]);
+    let inputs = vec![at("s3://same/a"), at("s3://theirs/c")];
+    let secret = Secret { task, terms, inputs, buckets, ..a_secret() }.to_bytes();
+    let buckets = Some(vec![keys("same", "other"), keys("theirs", "other")]);
+    let theirs = InputSecret { task, inputs: vec![at("s3://same/b")], buckets }.to_bytes();
+    let Opened::Accepted(accepted) = released.open(&[Some(secret), Some(theirs)]) else { panic!("refused") };
+    assert!(accepted.secret.buckets.is_none(), "there is one place for keys");
+    let used = |party, place| accepted.keyring.access(party, place).map(|access| access.key_id.as_str());
+    assert_eq!(used(Party::OWNER, "s3://same/a"), Some("owner"));
+    assert_eq!(used(Party(1), "s3://same/b"), Some("other"));
+    assert_eq!(used(Party::OWNER, "s3://theirs/c"), None, "an owner has no use of its co-owner's keys");
+    assert_eq!(used(Party(1), "s3://mine/x"), None);
+    assert!(!format!("{:?}", accepted.keyring).contains("key"));
 }
 
 #[test]

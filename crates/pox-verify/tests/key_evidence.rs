@@ -23,6 +23,15 @@ fn check_under(
     anchors: &Anchors,
     change: impl FnOnce(&mut KeyExpectation<'_>, &mut Vec<u8>),
 ) -> Outcome {
+    check_with(draft, anchors, &[], change)
+}
+
+fn check_with(
+    draft: &Draft,
+    anchors: &Anchors,
+    own_policies: &[&Policy],
+    change: impl FnOnce(&mut KeyExpectation<'_>, &mut Vec<u8>),
+) -> Outcome {
     let proof = draft.build();
     let request: Request = proof.request_record().unwrap().try_into().unwrap();
     let policy = Policy::parse(&draft.policy).unwrap();
@@ -31,6 +40,7 @@ fn check_under(
         domain: &draft.domain,
         request: &request,
         policy: &policy,
+        own_policies,
         processor: address("processor"),
         enclave: proof.matched.enclave,
         requested: at(10),
@@ -76,6 +86,7 @@ fn each_fault_has_its_code() {
             domain: &other,
             request: &request,
             policy: &policy,
+            own_policies: &[],
             processor: address("processor"),
             enclave: proof.matched.enclave,
             requested: at(10),
@@ -111,6 +122,22 @@ fn hardware_that_nothing_endorses_gets_no_secret() {
     draft.key.kind = EvidenceKind::Tdx;
     draft.key.quoted = support::quoted_by_tdx;
     assert_eq!(refused(check(&draft, |_, _| {})), (Some(4), "evidence-invalid"));
+}
+
+#[test]
+fn evidence_has_to_pass_the_partys_own_policies_too() {
+    let plain = Draft::default();
+    let same = Policy::parse(&plain.policy).unwrap();
+    assert!(check_with(&plain, &anchors(), &[&same], |_, _| {}).is_ok());
+    let stricter = Policy::default();
+    let refusal = check_with(&plain, &anchors(), &[&same, &stricter], |_, _| {}).unwrap_err();
+    assert!(refusal.by_own && refusal.to_string().contains("own policy"), "{refusal}");
+    assert_eq!(refused(Err(refusal)), (Some(3), "policy-refuses"));
+    // A laxer one of its own gets nobody around the request's.
+    let strict = Draft { policy: policy_bytes(r#"{"version":1}"#), ..Draft::default() };
+    let refusal = check_with(&strict, &anchors(), &[&same], |_, _| {}).unwrap_err();
+    assert!(!refusal.by_own);
+    assert_eq!(refused(Err(refusal)), (Some(3), "policy-refuses"));
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl Context {
         Ok(self.home.get_or_init(|| home))
     }
 
+    /// What names the chain: a profile that comes with this program, or a file.
+    pub(crate) fn chain_name(&self) -> &str {
+        &self.global.chain
+    }
+
     /// The chain, as the options say.
     pub(crate) fn profile(&self) -> Result<Profile, Failure> {
         let name = self.global.chain.as_str();
@@ -198,7 +203,7 @@ impl Context {
 }
 
 /// What a profile says about trust. A chain with the id of the embedded one is a development chain, whatever its profile says.
-fn chain_anchor(profile: Profile) -> ChainAnchor {
+pub(crate) fn chain_anchor(profile: Profile) -> ChainAnchor {
     let standing = match profile.chain_id {
         pox_devchain::EMBEDDED_CHAIN_ID => ChainStanding::Embedded,
         _ => ChainStanding::Public,

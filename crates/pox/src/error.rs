@@ -345,9 +345,8 @@ impl From<pox_node::owner::ReleaseError> for Failure {
             ReleaseError::Endorsements(error) => error.into(),
             ReleaseError::Storage { source, location } => Self::from(source).about(location),
             ReleaseError::Keys(_) => Self::chained(Culprit::Usage, &error).with_hint(KEYS_HINT),
-            ReleaseError::CoOwnersBucket(_) => Self::chained(Culprit::Usage, &error).with_hint(
-                "copy it with `pox copy` to a folder or an HTTP(S) place that the processor can read",
-            ),
+            ReleaseError::Signer { .. } => Self::chained(Culprit::Usage, &error)
+                .with_hint("name the home of that account with --home; `pox request --handover FILE` writes what it has to know"),
             ReleaseError::Input { source, location } => Self::from(source).about(location),
             _ => Self::chained(Culprit::Usage, &error),
         }

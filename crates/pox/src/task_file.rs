@@ -38,6 +38,12 @@ pub(crate) struct TaskFile {
     /// What it costs; the cheapest fitting offer's price if left out.
     #[serde(default)]
     pub(crate) price: Option<Amount>,
+    /// Who owns the task, if not this home's account: a contract, or a key kept elsewhere. This home's account is then its delegate.
+    #[serde(default)]
+    pub(crate) owner: Option<Address>,
+    /// Whose key approves in the owner's stead.
+    #[serde(default)]
+    pub(crate) delegate: Option<Address>,
     /// The only processor that may run it.
     #[serde(default)]
     pub(crate) processor: Option<Address>,
@@ -238,6 +244,23 @@ impl TaskFile {
             .hint("split them into several batches")
     }
 
+    /// Owner and delegate, as this home's account sees them: whoever it is for, it owns the task or approves for its owner.
+    pub(crate) fn owner(&self, own: Address) -> Result<(Address, Option<Address>), Failure> {
+        let owner = self.owner.unwrap_or(own);
+        let delegate = self.delegate.or((owner != own).then_some(own));
+        if owner != own && delegate != Some(own) {
+            return Err(Failure::usage(format!(
+                "this home's account {own} is neither the owner nor its delegate"
+            )))
+            .hint("prepare the request in the home of one of them: it keeps what approving takes");
+        }
+        if delegate == Some(owner) {
+            return Err(Failure::usage(format!("{owner} can't be its own delegate")))
+                .hint("leave `delegate` out: an owner with a key approves by itself");
+        }
+        Ok((owner, delegate))
+    }
+
     /// The accepted kinds.
     pub(crate) fn kinds(&self) -> Kinds {
         if self.kinds.is_empty() {
@@ -336,6 +359,28 @@ mod tests {
         for (text, fine) in [("0", false), ("1", true), ("65535", true), ("65536", false), ("[]", false)] {
             let file = parse(&format!("image: a\nresults: b\nruns: {text}")).unwrap();
             assert_eq!(file.runs().is_ok(), fine, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_home_owns_the_task_or_approves_for_its_owner() {
+        let [own, other, third] = [1, 2, 3].map(Address::with_last_byte);
+        let file = |owner, delegate| TaskFile {
+            owner,
+            delegate,
+            ..parse("image: oci:image\nresults: out\n").unwrap()
+        };
+        for (owner, delegate, expected) in [
+            (None, None, Some((own, None))),
+            (None, Some(other), Some((own, Some(other)))),
+            (Some(own), None, Some((own, None))),
+            (Some(other), None, Some((other, Some(own)))),
+            (Some(other), Some(own), Some((other, Some(own)))),
+            (Some(other), Some(third), None),
+            (None, Some(own), None),
+            (Some(other), Some(other), None),
+        ] {
+            assert_eq!(file(owner, delegate).owner(own).ok(), expected, "{owner:?} {delegate:?}");
         }
     }
 

@@ -10,30 +10,38 @@ use std::process::{Command, Stdio};
 use world::{Running, World, free_port, text, wait_until};
 
 const KEY_ID: &str = "key-id-that-urls-show";
+const THEIR_KEY_ID: &str = "key-id-of-the-hospital";
+const THEIR_SECRET: &str = "secret-that-the-owner-has-not";
 const SECRET: &str = "secret-that-nobody-else-has";
 
 /// rclone's S3, with a bucket; it checks every signature.
 struct Storage {
     folder: tempfile::TempDir,
     port: u16,
+    keys: [&'static str; 2],
     _server: Running,
 }
 
 impl Storage {
     fn start() -> Self {
+        Self::with_keys([KEY_ID, SECRET])
+    }
+
+    fn with_keys(keys: [&'static str; 2]) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         fs::create_dir(folder.path().join("research")).unwrap();
         let mut command = Command::new(python().join("rclone"));
-        command.args(["serve", "s3", "--config", "/dev/null", "--auth-key", &format!("{KEY_ID},{SECRET}")]);
+        command.args(["serve", "s3", "--config", "/dev/null", "--auth-key", &keys.join(",")]);
         command.args(["--addr", &format!("127.0.0.1:{port}")]).arg(folder.path());
         let server = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         wait_until("the storage answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { folder, port, _server: server }
+        Self { folder, port, keys, _server: server }
     }
 
     fn settings(&self) -> Vec<(String, String)> {
         let endpoint = format!("http://127.0.0.1:{}", self.port);
-        [("AWS_ACCESS_KEY_ID", KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_ENDPOINT_URL", &endpoint)]
+        let [key_id, secret] = self.keys;
+        [("AWS_ACCESS_KEY_ID", key_id), ("AWS_SECRET_ACCESS_KEY", secret), ("AWS_ENDPOINT_URL", &endpoint)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into()
     }
@@ -75,6 +83,43 @@ fn a_whole_task_lives_in_a_bucket_and_its_processor_never_has_the_keys() {
     let commitment = sealed["commitment"].as_str().unwrap();
     world.pox("owner", &["open", "s3://research/penguins", "--to", "again", "--commitment", commitment]);
     assert!(world.path("again/penguins.csv").exists());
+}
+
+#[test]
+#[ignore = "needs rclone from PyPI: run by .ci/run"]
+fn two_owners_have_a_bucket_of_one_name_and_each_its_own_keys() {
+    let (ours, theirs) = (Storage::start(), Storage::with_keys([THEIR_KEY_ID, THEIR_SECRET]));
+    let world = World::embedded().with_owner_settings(ours.settings());
+    let world = world.with_settings_of("hospital", theirs.settings());
+    world.penguins("");
+    world.pox("owner", &["copy", "sealed", "s3://research/penguins"]);
+    for args in [&["key", "new"][..], &["fund"]] {
+        world.pox("hospital", args);
+    }
+    fs::write(world.path("cohort.csv"), "patient,age\n1,40\n").unwrap();
+    let sealed = world.json("hospital", &["seal", "cohort.csv", "--to", "s3://research/cohort"]);
+    assert!(!ours.folder.path().join("research/cohort").exists(), "it is another bucket");
+    let hospital = world.json("hospital", &["key", "show"])["address"].clone();
+    let cohort = format!("{{owner: {hospital}, commitment: {}}}", sealed["commitment"]);
+    let text_of = fs::read_to_string(world.path("task.yaml")).unwrap();
+    let shared = format!("{{cohort: {cohort}, penguins: s3://research/penguins}}");
+    let text_of = text_of.replace("{penguins: sealed}", &shared);
+    fs::write(world.path("task.yaml"), text_of).unwrap();
+    let hosts = [&ours, &theirs].map(|storage| format!("127.0.0.1:{}", storage.port));
+    let node = world.node(&["--allow-host", &hosts[0], "--allow-host", &hosts[1]]);
+    wait_until("the offer stands", || !world.json("owner", &["offers"]).as_array().unwrap().is_empty());
+    let task = world.json("owner", &["request", "task.yaml"])["task"].as_str().unwrap().to_owned();
+    world.pox("hospital", &["review", &task, "--data", "s3://research/cohort"]);
+    world.json("hospital", &["approve", &task, "--wait", "1m"]);
+    world.json("owner", &["approve", &task, "--wait", "1m"]);
+    world.wait_for(&task, "proven");
+    let status = world.json("owner", &["status", &task]);
+    world.pox("owner", &["open", &task, "--to", "results"]);
+    let printed = fs::read_to_string(world.path("results/stdout.txt")).unwrap_or_default();
+    assert!(printed.contains("342 penguins"), "{status}\n{}", world.node_log());
+    for secret in [SECRET, THEIR_SECRET] {
+        assert!(!holds(node.0.id(), secret.as_bytes()), "the processor has a secret key");
+    }
 }
 
 #[test]

@@ -94,6 +94,30 @@ fn one_of_two_owners_refuses() {
 }
 
 #[test]
+fn a_co_owners_own_policy_is_one_more_that_evidence_has_to_pass() {
+    let world = with_hospital("");
+    fs::write(world.path("own.json"), r#"{"version": 1}"#).unwrap();
+    let _node = world.node(&[]);
+    offered(&world);
+    let task = task(&world.json("owner", &["request", "shared.yaml"]));
+    world.pox("hospital", &["review", &task, "--data", "sealed-cohort"]);
+    world.wait_for(&task, "matched");
+    let refused = world.try_pox("hospital", &["approve", &task, "--own-policy", "own.json"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said.contains("this account's own policy") && said.contains("--reason 3"), "{said}");
+    // Kept with the task, the agent goes by it: the owner's policy accepts what the hospital's does not.
+    let review = ["review", &task, "--data", "sealed-cohort", "--own-policy", "own.json"];
+    assert!(world.json("hospital", &review)["own_policy"].as_str().unwrap().contains("tdx"));
+    let agent = world.agent("hospital");
+    world.wait_for(&task, "requested");
+    drop(agent);
+    let status = world.json("owner", &["status", &task]);
+    let steps: Vec<_> = status["steps"].as_array().unwrap().iter().map(|step| step["step"].clone()).collect();
+    assert_eq!(&steps[..3], ["request", "match", "reject"]);
+}
+
+#[test]
 fn the_agents_of_both_owners_release() {
     let world = with_hospital("");
     let _node = world.node(&[]);

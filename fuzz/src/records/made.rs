@@ -164,7 +164,7 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         buckets: None,
         runs: None,
     };
-    let theirs = InputSecret { task: task(), inputs: secret.inputs.clone() };
+    let theirs = InputSecret { task: task(), inputs: secret.inputs.clone(), buckets: None };
     let mut with_keys = secret.clone();
     with_keys.inputs[0].location = "s3://data/set".into();
     with_keys.buckets = Some(vec![BucketAccess {
@@ -177,12 +177,9 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         session_token: Some("token".into()),
     }]);
     let batch = Secret { terms: batch_leaves(), runs: Some(some_runs()), ..secret.clone() };
-    vec![
-        secret.to_bytes().to_vec(),
-        with_keys.to_bytes().to_vec(),
-        batch.to_bytes().to_vec(),
-        theirs.to_bytes().to_vec(),
-    ]
+    let theirs_with_keys = InputSecret { buckets: with_keys.buckets.clone(), ..theirs.clone() };
+    let theirs = [theirs, theirs_with_keys].map(|secret| secret.to_bytes().to_vec());
+    [secret, with_keys, batch].map(|secret| secret.to_bytes().to_vec()).into_iter().chain(theirs).collect()
 }
 
 pub(crate) fn signed_secrets() -> Vec<Vec<u8>> {

@@ -19,7 +19,7 @@ use crate::party::Party;
 use crate::receipt::{Archive, Doing, Outcome, Receipt, RunReport, archived_batch};
 use crate::record::Request;
 use crate::runs::Runs;
-use crate::secret::{BadRelease, BadTerms, InputAccess, InputSecret, Secret, SignedSecret, Terms};
+use crate::secret::{BadRelease, BadTerms, InputAccess, InputSecret, Keyring, Secret, SignedSecret, Terms};
 use crate::signature::{Signature, address_of};
 use alloy_primitives::{Address, B256};
 use k256::ecdsa::SigningKey;
@@ -65,10 +65,19 @@ pub enum Opened {
 pub struct Accepted {
     /// The enclave, to be told how the run ended.
     pub running: Running,
-    /// Places and keys, every party's inputs among them.
+    /// Places and keys, every party's inputs among them; the keys to buckets are in `keyring`.
     pub secret: Secret,
+    /// Each party's keys to the buckets in which its data is.
+    pub keyring: Keyring,
     /// How to run.
     pub terms: Terms,
+}
+
+/// Opened secrets that fit the task.
+struct Fitting {
+    secret: Secret,
+    keyring: Keyring,
+    terms: Terms,
 }
 
 /// An enclave that runs its task.
@@ -271,8 +280,8 @@ impl Released {
     /// Judges the opened secrets, in the same order (spec §9.2); `None` says that one does not open.
     pub fn open<P: AsRef<[u8]>>(self, plaintexts: &[Option<P>]) -> Opened {
         match self.ready.launched.fitting(plaintexts) {
-            Ok((secret, terms)) => {
-                Opened::Accepted(Box::new(Accepted { running: Running(self.ready), secret, terms }))
+            Ok(Fitting { secret, keyring, terms }) => {
+                Opened::Accepted(Box::new(Accepted { running: Running(self.ready), secret, keyring, terms }))
             }
             Err(fault) => Opened::Refused(Box::new(Refused { ready: self.ready, fault })),
         }
@@ -363,17 +372,20 @@ impl Launched {
         self.request.parties().zip(signed).map(sealed).collect()
     }
 
-    fn fitting<P: AsRef<[u8]>>(&self, plaintexts: &[Option<P>]) -> Result<(Secret, Terms), SecretFault> {
+    fn fitting<P: AsRef<[u8]>>(&self, plaintexts: &[Option<P>]) -> Result<Fitting, SecretFault> {
         let mut plaintexts = plaintexts.iter().map(|opened| opened.as_ref().map(AsRef::as_ref));
         let first = plaintexts.next().flatten().ok_or(SecretFault::Sealed)?;
         let mut secret = Secret::parse(first).map_err(SecretFault::Malformed)?;
         let mut tasks = vec![secret.task];
         let mut shares = vec![(Party::OWNER, core::mem::take(&mut secret.inputs))];
+        let mut keyring = Keyring::default();
+        keyring.add(Party::OWNER, secret.buckets.take());
         for (party, _) in self.request.parties().skip(1) {
             let opened = plaintexts.next().flatten().ok_or(SecretFault::Sealed)?;
             let share = InputSecret::parse(opened).map_err(SecretFault::Malformed)?;
             tasks.push(share.task);
             shares.push((party, share.inputs));
+            keyring.add(party, share.buckets);
         }
         if tasks.iter().any(|task| *task != self.task) {
             return Err(SecretFault::Task);
@@ -390,7 +402,7 @@ impl Launched {
         if terms.runs != secret.runs.as_ref().and_then(Runs::committed) {
             return Err(SecretFault::Runs);
         }
-        Ok((secret, terms))
+        Ok(Fitting { secret, keyring, terms })
     }
 
     /// Every input's access, in the request's order, each from the party whose it is.

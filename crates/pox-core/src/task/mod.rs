@@ -23,10 +23,21 @@ use steps::{Terms, bounded_request, paid};
 pub struct Sent {
     /// The calling account.
     pub sender: Address,
+    /// What made the call.
+    pub origin: Origin,
     /// Wei that come with the call.
     pub value: U256,
     /// The block.
     pub at: At,
+}
+
+/// What makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A transaction of its own, by an account without code: whoever reads the chain finds the call's input.
+    Transaction,
+    /// Code: a contract's, or that of an account with a key (EIP-7702).
+    Code,
 }
 
 /// What a call asks of a task that exists; each payload is reduced to what the contract looks at.

@@ -1,7 +1,8 @@
 //! What each accepted call does, state by state, with the checks of spec §4 in their order.
 
 use super::{
-    Approved, Cancelled, Credit, Expired, Matched, Pairing, Posted, Proven, Requested, Sent, Task, Transition,
+    Approved, Cancelled, Credit, Expired, Matched, Origin, Pairing, Posted, Proven, Requested, Sent, Task,
+    Transition,
 };
 use crate::abi;
 use crate::consent::{Consent, cancellation, refusal};
@@ -143,8 +144,12 @@ impl Matched {
         signer: Address,
         enclave: Address,
         secret: &[u8],
+        sent: &Sent,
         domain: &Domain,
     ) -> Result<(), Refusal> {
+        if sent.origin != Origin::Transaction {
+            return Err(Refusal::NotDirect);
+        }
         SignedSecret::parse(secret)
             .and_then(|secret| secret.released_by(signer, domain, self.posted.id, enclave).map(drop))
             .map_err(|_| Refusal::BadSignature)
@@ -161,7 +166,7 @@ impl Matched {
         if !self.missing.is_empty() {
             return Err(Refusal::NeedsRelease);
         }
-        self.check_secret(owner, enclave, secret, domain)?;
+        self.check_secret(owner, enclave, secret, sent, domain)?;
 
         let secret = keccak256(secret);
         let step = Payload::Approve { enclave, secret }.step(sent.at);
@@ -182,7 +187,7 @@ impl Matched {
         if !self.missing.contains(party) {
             return Err(Refusal::NotMissing);
         }
-        self.check_secret(signer, enclave, secret, domain)?;
+        self.check_secret(signer, enclave, secret, sent, domain)?;
 
         let (secret, missing) = (keccak256(secret), self.missing.without(party));
         let step = Payload::Release { account, enclave, secret }.step(sent.at);

@@ -10,7 +10,8 @@ use pox_core::receipt::{archived, archived_batch};
 use pox_core::secret::{MAX_SEALED_SECRET_BYTES, SignedSecret};
 use pox_core::signature::Signature;
 use pox_core::{
-    Archive, Call, Domain, MembersRoot, OfferId, Phase, ReceiptId, Sent, Task, TaskId, UnixTime, abi, tree,
+    Archive, Call, Domain, MembersRoot, OfferId, Origin, Phase, ReceiptId, Sent, Task, TaskId, UnixTime, abi,
+    tree,
 };
 
 /// Accounts 6 to 8 are enclaves.
@@ -52,7 +53,9 @@ impl Generator {
         if self.dice.percent(3) {
             value += U256::from(1);
         }
-        (Sent { sender, value, at: self.at }, call)
+        // An account with code that sends transactions is one of EIP-7702.
+        let origin = if ledger.has_code(sender) { Origin::Code } else { Origin::Transaction };
+        (Sent { sender, origin, value, at: self.at }, call)
     }
 
     fn pass_time(&mut self) {

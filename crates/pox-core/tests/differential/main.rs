@@ -231,7 +231,15 @@ fn assert_covered(coverage: &Coverage) {
         .into_iter()
         .chain(["Approved", "Cancelled", "Withdrawn", "NotYours", "TooLate", "TooEarly", "WrongValue"])
         .chain(["AlreadyUsed", "OfferClosed", "WrongEnclave", "BadSignature", "BadOutcome"])
-        .chain(["Sponsored", "Released", "Released, the last", "Members", "NeedsRelease", "NotMissing"])
+        .chain([
+            "Sponsored",
+            "Released",
+            "Released, the last",
+            "Members",
+            "NeedsRelease",
+            "NotMissing",
+            "NotDirect",
+        ])
         .chain(["NothingToWithdraw", "PaymentRefused", "NotPayable"])
         .map(String::from)
         .collect();

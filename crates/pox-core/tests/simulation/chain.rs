@@ -5,7 +5,7 @@ use alloy_primitives::{Address, U256};
 use pox_core::history::At;
 use pox_core::ledger::{Ledger, TaskView};
 use pox_core::role::{Place, Sighting};
-use pox_core::{B256, Call, Domain, Event, Phase, Sent, TaskId, UnixTime, keccak256};
+use pox_core::{B256, Call, Domain, Event, Origin, Phase, Sent, TaskId, UnixTime, keccak256};
 use std::collections::BTreeMap;
 
 /// Deepest reorganisation, blocks.
@@ -153,7 +153,7 @@ impl Chain {
 impl Block {
     fn run(&mut self, transaction: Transaction) {
         let Transaction { hash, sender, value, ref call } = transaction;
-        let sent = Sent { sender, value, at: self.at };
+        let sent = Sent { sender, origin: Origin::Transaction, value, at: self.at };
         if let Ok(events) = self.ledger.call(&sent, call.clone()) {
             *self.accounts.get_mut(&sender).unwrap() -= value;
             for event in events {

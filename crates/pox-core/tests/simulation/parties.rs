@@ -258,7 +258,7 @@ impl OwnerNode {
             }
             .to_bytes()
         } else {
-            InputSecret { task, inputs }.to_bytes()
+            InputSecret { task, inputs, buckets: None }.to_bytes()
         };
         let sealed = [seat.enclave.as_slice(), &secret].concat();
         SignedSecret::sign(&self.domain, machine.task(), seat.enclave, sealed, &self.key).to_bytes()

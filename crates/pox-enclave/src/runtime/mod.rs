@@ -152,9 +152,8 @@ fn run<R: Read, W: Write>(
         }
         Opened::Accepted(accepted) => {
             let (secret, terms) = (&accepted.secret, &accepted.terms);
-            outside.sign_with(secret.buckets.clone().unwrap_or_default());
-            let unsigned =
-                run_accepted(Work::new(request, workspace), accepted.running, secret, terms, outside)?;
+            let work = Work::new(request, workspace, &accepted.keyring);
+            let unsigned = run_accepted(work, accepted.running, secret, terms, outside)?;
             Ok((unsigned, Some(accepted.secret.results)))
         }
     }

@@ -46,9 +46,9 @@ impl<R: Read, W: Write> Outside<R, W> {
         receive(&mut self.input)
     }
 
-    /// From now on, signs the host's requests for objects of these buckets.
-    pub(crate) fn sign_with(&mut self, buckets: Vec<BucketAccess>) {
-        self.signer = Signer::new(buckets);
+    /// From now on, signs the host's requests for objects of these buckets, and of no others.
+    pub(crate) fn sign_with(&mut self, buckets: &[BucketAccess]) {
+        self.signer = Signer::new(buckets.to_vec());
     }
 
     /// Hears the answer to a transfer, and signs what the host needs signed until it comes. A chunk is left in the room.
@@ -309,7 +309,7 @@ mod tests {
         let mut said = Vec::new();
         messages.iter().for_each(|message| send(&mut said, message).unwrap());
         let mut outside = Outside::new(io::Cursor::new(said), Vec::new());
-        outside.sign_with(vec![BucketAccess {
+        outside.sign_with(&[BucketAccess {
             bucket: "mine".into(),
             endpoint: "https://s3.example".into(),
             region: "r".into(),

@@ -11,8 +11,8 @@ use crate::sandbox::{
 use pox_core::channel::Stage;
 use pox_core::receipt::RunReport;
 use pox_core::role::enclave::{End, Failure, Limit, Usage};
-use pox_core::secret::{InputAccess, Secret, Terms};
-use pox_core::{Request, ResultsCommitment};
+use pox_core::secret::{InputAccess, Keyring, Secret, Terms};
+use pox_core::{Party, Request, ResultsCommitment};
 use pox_seal::dataset::{
     self, DatasetCommitment, Invalid, Modes, ObjectKeys, ObjectName, OpenError, SealError,
 };
@@ -29,13 +29,14 @@ use std::time::Duration;
 pub(crate) struct Work<'a> {
     request: &'a Request,
     pub(super) workspace: &'a Workspace,
+    keyring: &'a Keyring,
     report: RunReport,
     pub(super) usage: Usage,
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(request: &'a Request, workspace: &'a Workspace) -> Self {
-        Self { request, workspace, report: RunReport::default(), usage: Usage::default() }
+    pub(crate) fn new(request: &'a Request, workspace: &'a Workspace, keyring: &'a Keyring) -> Self {
+        Self { request, workspace, keyring, report: RunReport::default(), usage: Usage::default() }
     }
 
     pub(crate) fn report(&self, reason: &str) -> RunReport {
@@ -78,15 +79,19 @@ impl<'a> Work<'a> {
         outside: &mut Outside<R, W>,
     ) -> Result<Prepared, Stop> {
         let plan = Plan::new(terms, secret)?;
-        check_buckets(secret)?;
+        let inputs = secret.inputs.iter().enumerate();
+        let inputs = inputs.map(|(index, input)| (self.request.owner_of(index), input.location.as_str()));
+        check_buckets(inputs.chain([(Party::OWNER, secret.results.as_str())]), self.keyring)?;
         let sandbox = self.sandbox(&plan)?;
         step(outside, Stage::Image)?;
         let image = self.unpack(secret, outside)?;
         step(outside, Stage::Inputs)?;
         let mut room = self.disk_bytes();
         for (index, input) in secret.inputs.iter().enumerate() {
+            outside.sign_with(self.keyring.of(self.request.owner_of(index)));
             room -= self.open_input(index, input, room, outside)?;
         }
+        outside.sign_with(self.keyring.of(Party::OWNER));
         step(outside, Stage::Running)?;
         let task = plan.task(self.request, self.workspace, image.config)?;
         Ok(Prepared { plan, sandbox, task })
@@ -288,10 +293,12 @@ fn protection(name: &str) -> Option<Protection> {
     Protection::ALL.into_iter().find(|protection| protection.name() == name)
 }
 
-/// What is in a bucket can't be had without its keys.
-fn check_buckets(secret: &Secret) -> Result<(), Stop> {
-    let places = secret.inputs.iter().map(|input| &input.location).chain([&secret.results]);
-    match places.into_iter().any(|place| place.starts_with("s3:") && secret.bucket(place).is_none()) {
+/// What is in a bucket can't be had without keys of the party that named it.
+fn check_buckets<'a>(
+    mut places: impl Iterator<Item = (Party, &'a str)>,
+    keyring: &Keyring,
+) -> Result<(), Stop> {
+    match places.any(|(party, place)| place.starts_with("s3:") && keyring.access(party, place).is_none()) {
         true => Err(Stop::secret("a location is in a bucket, and the secret has no keys to it")),
         false => Ok(()),
     }
@@ -403,40 +410,29 @@ pub(super) fn micros(time: Duration) -> u64 {
 mod tests {
     use super::*;
     use pox_core::s3::{BucketAccess, Style};
-    use pox_core::{B256, TaskId};
 
     #[test]
-    fn a_bucket_without_keys_is_the_owners_doing() {
-        let secret = |place: &str, buckets| Secret {
-            task: TaskId::ZERO,
-            terms: Terms::default().leaves([B256::ZERO; 4]).unwrap(),
-            image: "oci:/image".into(),
-            inputs: vec![InputAccess { location: place.into(), keys: vec![] }],
-            results: "/results".into(),
-            recipients: vec!["age1".into()],
-            buckets,
-            runs: None,
+    fn a_bucket_without_its_partys_keys_is_an_owners_doing() {
+        let mut keyring = Keyring::default();
+        let access = BucketAccess {
+            bucket: "mine".into(),
+            endpoint: "https://s3.example".into(),
+            region: "r".into(),
+            style: Style::Path,
+            key_id: "id".into(),
+            secret_key: "key".into(),
+            session_token: None,
         };
-        let keys = || {
-            Some(vec![BucketAccess {
-                bucket: "mine".into(),
-                endpoint: "https://s3.example".into(),
-                region: "r".into(),
-                style: Style::Path,
-                key_id: "id".into(),
-                secret_key: "key".into(),
-                session_token: None,
-            }])
-        };
-        for (place, buckets, fine) in [
-            ("/folder", None, true),
-            ("https://h/s3://mine", None, true),
-            ("s3://mine/set", keys(), true),
-            ("s3://mine/set", None, false),
-            ("s3://other/set", keys(), false),
-            ("s3://mine/../set", keys(), false),
+        keyring.add(Party::OWNER, Some(vec![access]));
+        for (party, place, fine) in [
+            (Party::OWNER, "/folder", true),
+            (Party::OWNER, "https://h/s3://mine", true),
+            (Party::OWNER, "s3://mine/set", true),
+            (Party(1), "s3://mine/set", false),
+            (Party::OWNER, "s3://other/set", false),
+            (Party::OWNER, "s3://mine/../set", false),
         ] {
-            let checked = check_buckets(&secret(place, buckets));
+            let checked = check_buckets([(Party::OWNER, "/first"), (party, place)].into_iter(), &keyring);
             assert_eq!(checked.is_ok(), fine, "{place}");
             if let Err(stop) = checked {
                 assert_eq!(stop.end, End::Failed(Failure::SecretInvalid));

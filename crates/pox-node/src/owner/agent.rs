@@ -13,10 +13,11 @@ use pox_core::receipt::archive_hash;
 use pox_core::refusal::Phase;
 use pox_core::role::Seat;
 use pox_core::role::owner::{Action, Ending, Entry, Fact, Fetch, Owner, Verdict};
+use pox_core::signature::address_of;
 use pox_core::{Address, Archive, B256, ResultsCommitment, TaskId};
 use pox_seal::Identity;
 use pox_store::Access;
-use pox_verify::Anchors;
+use pox_verify::{Anchors, Policy};
 use std::io;
 use std::path::PathBuf;
 
@@ -34,6 +35,8 @@ pub struct Owns<'a> {
     pub access: &'a Access,
     /// What the owner trusts.
     pub anchors: &'a Anchors,
+    /// A policy of its own that all evidence has to pass, beside each task's.
+    pub own_policy: Option<&'a Policy>,
     /// How long transactions are waited for.
     pub patience: Patience,
 }
@@ -204,6 +207,12 @@ impl<'a> Tended<'a> {
         let (task, contract) = (self.task(), self.owns.contract);
         match action {
             Action::Save => desk.save(task, self.owner.entry()).map_err(AgentError::Journal),
+            Action::SendRequest
+                if self.owner.request().owner != address_of(self.owns.account.verifying_key()) =>
+            {
+                // A delegate waits until somebody has posted what the owner signed.
+                Ok(())
+            }
             Action::SendRequest => {
                 self.send("request", &contract.request(self.owner.request()), Phase::Requested, desk)
             }
@@ -263,7 +272,8 @@ impl<'a> Tended<'a> {
             matched: seat.place.at,
         };
         let endorsements = endorsed(evidence, &Sources::default())?;
-        Ok(check_match(&self.kept, &found, &endorsements, now(), self.owns.anchors)?)
+        let own = self.owns.own_policy;
+        Ok(check_match(&self.kept, &found, &endorsements, now(), self.owns.anchors, own)?)
     }
 
     fn judge(&mut self, seat: Seat, desk: &mut dyn Desk) -> Result<(), AgentError> {

@@ -5,7 +5,7 @@ use pox_core::proof::{
     ChainProof, ChangeProof, HistoryProof, MAX_CHANGES, MAX_HEADERS, MAX_RUN_HEADERS, ReceiptProof,
 };
 use pox_verify::anchors::Aura;
-use pox_verify::chain::authorities::{ChangeFault, Count, Timeline};
+use pox_verify::chain::authorities::{ChangeFault, Count, Origin, Term, Timeline};
 use pox_verify::chain::{Header, Unpackable, pack};
 
 /// How a proof shows the steps.
@@ -91,21 +91,21 @@ fn gives_no_state(error: &ChainError) -> bool {
 
 /// A run while it grows, with its headers as bytes and taken apart.
 #[derive(Default)]
-struct Run {
+pub(super) struct Run {
     bytes: Vec<Vec<u8>>,
-    headers: Vec<Header>,
+    pub(super) headers: Vec<Header>,
 }
 
-struct Assembly<'a> {
+pub(super) struct Assembly<'a> {
     rpc: &'a Rpc,
-    timeline: Option<Timeline<'a>>,
+    pub(super) timeline: Option<Timeline<'a>>,
     /// Each with the last block that the set before it seals.
     changes: Vec<(u64, ChangeProof)>,
     headers: usize,
 }
 
 impl<'a> Assembly<'a> {
-    fn new(rpc: &'a Rpc, rule: Option<&'a Aura>) -> Self {
+    pub(super) fn new(rpc: &'a Rpc, rule: Option<&'a Aura>) -> Self {
         Self { rpc, timeline: rule.map(Timeline::pinned), changes: Vec::new(), headers: 0 }
     }
 
@@ -165,7 +165,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Follows the announced changes up to a block, if the sets that are known without them do not seal it.
-    fn follow_changes(&mut self, block: u64) -> Result<(), ChainProofError> {
+    pub(super) fn follow_changes(&mut self, block: u64) -> Result<(), ChainProofError> {
         let Some(timeline) = &self.timeline else { return Ok(()) };
         let Some(term) = timeline.term_at(block).map(|term| timeline.terms()[term].clone()) else {
             return Ok(());
@@ -211,7 +211,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Adds headers until a block of the run is final, or there are no more; the run begins with the block if it is empty.
-    fn grow_to_finality(&mut self, run: &mut Run, block: u64) -> Result<(), ChainProofError> {
+    pub(super) fn grow_to_finality(&mut self, run: &mut Run, block: u64) -> Result<(), ChainProofError> {
         loop {
             let is_there = run.last().is_some_and(|last| last >= block);
             let is_final = self.count(run, block).is_none_or(|count| count.is_final);
@@ -226,7 +226,12 @@ impl<'a> Assembly<'a> {
     }
 
     /// Adds so many headers, or as many as there are, and says how many.
-    fn extend(&mut self, run: &mut Run, from: u64, count: usize) -> Result<usize, ChainProofError> {
+    pub(super) fn extend(
+        &mut self,
+        run: &mut Run,
+        from: u64,
+        count: usize,
+    ) -> Result<usize, ChainProofError> {
         for (added, number) in (from..).take(count).enumerate() {
             let Some((at, bytes)) = self.rpc.header(number)? else { return Ok(added) };
             let header = Header::parse(&bytes)
@@ -251,6 +256,17 @@ impl<'a> Assembly<'a> {
             run.headers.iter().map(|header| timeline.term_at(header.number)).collect::<Option<_>>()?;
         let position = run.headers.iter().position(|header| header.number == block)?;
         Some(timeline.count(&run.headers, &terms, position))
+    }
+
+    /// The set that seals a block as far as changes were followed, and how many of them lead to it from a pinned one.
+    pub(super) fn set_at(&self, block: u64) -> Option<(Term, usize)> {
+        let timeline = self.timeline.as_ref()?;
+        let term = timeline.terms()[timeline.term_at(block)?].clone();
+        let changes = match term.origin {
+            Origin::Pinned(_) => 0,
+            Origin::Proven { changes, .. } => changes,
+        };
+        Some((term, changes))
     }
 
     /// A new block that is final already in all likelihood: as far back as each authority of the newest known set has two turns.

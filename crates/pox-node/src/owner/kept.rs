@@ -38,6 +38,8 @@ pub struct Plan {
     pub kinds: Kinds,
     /// What it may use.
     pub resources: Resources,
+    /// Whose key approves in the owner's stead.
+    pub delegate: Option<Address>,
     /// What it costs.
     pub price: Amount,
     /// Who may run it.
@@ -111,6 +113,9 @@ pub struct KeptTask {
     #[serde(with = "hex::serde")]
     metadata: Vec<u8>,
     policy: String,
+    /// A policy of the party's own, which nobody else knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own_policy: Option<String>,
     /// Where the image is.
     pub image: String,
     /// Where the party's own inputs are, in the order of the request's.
@@ -216,7 +221,7 @@ pub fn prepare(
         approve_within: plan.deadlines.approve_within,
         prove_within: plan.deadlines.prove_within,
         salt: Salt(salt()),
-        delegate: None,
+        delegate: plan.delegate,
         co_owners: co_owners(&plan.inputs),
     };
     // A request that the contract would refuse is refused here.
@@ -232,7 +237,8 @@ pub fn prepare(
         terms: terms.to_bytes(),
         runs,
         metadata: metadata.to_bytes(),
-        policy: String::from_utf8_lossy(&plan.policy.canonical_bytes()).into_owned(),
+        policy: text_of(&plan.policy),
+        own_policy: None,
         image: plan.image.clone(),
         inputs: plan.inputs.iter().filter_map(own).collect(),
         results: plan.results.clone(),
@@ -300,7 +306,8 @@ pub fn join(
         terms: Leaves::default().to_bytes(),
         runs: Vec::new(),
         metadata: Leaves::default().to_bytes(),
-        policy: String::from_utf8_lossy(&policy.canonical_bytes()).into_owned(),
+        policy: text_of(policy),
+        own_policy: None,
         image: String::new(),
         inputs: places,
         results: String::new(),
@@ -309,7 +316,17 @@ pub fn join(
     })
 }
 
+fn text_of(policy: &Policy) -> String {
+    String::from_utf8_lossy(&policy.canonical_bytes()).into_owned()
+}
+
 impl KeptTask {
+    /// The same task, to whose enclave nothing is released unless this policy accepts its evidence too.
+    #[must_use]
+    pub fn with_own_policy(self, policy: &Policy) -> Self {
+        Self { own_policy: Some(text_of(policy)), ..self }
+    }
+
     /// The request.
     ///
     /// # Errors
@@ -357,11 +374,19 @@ impl KeptTask {
         Ok(if is_empty { None } else { Some(leaves) })
     }
 
-    /// The evidence policy.
+    /// The evidence policy that the request commits to.
     ///
     /// # Errors
     /// The file is damaged.
     pub fn policy(&self) -> Result<Policy, BadKept> {
         Ok(Policy::parse(self.policy.as_bytes())?)
+    }
+
+    /// The party's own, if it has one.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn own_policy(&self) -> Result<Option<Policy>, BadKept> {
+        Ok(self.own_policy.as_ref().map(|text| Policy::parse(text.as_bytes())).transpose()?)
     }
 }

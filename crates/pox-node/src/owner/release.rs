@@ -9,13 +9,14 @@ use pox_core::evidence::Evidence;
 use pox_core::history::At;
 use pox_core::s3::{BucketAccess, split_location};
 use pox_core::secret::{InputAccess, InputSecret, ObjectKey, Secret, SignedSecret};
+use pox_core::signature::address_of;
 use pox_core::{Address, Party, UnixTime};
 use pox_seal::age::{AgeError, seal_bytes};
 use pox_seal::dataset::{OpenError, file_keys};
 use pox_seal::{BadKey, Identity, OsRandom, Recipient};
 use pox_store::{Access, Location, SignError, Store};
 use pox_verify::evidence::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, check_key_evidence};
-use pox_verify::{Anchors, Verified};
+use pox_verify::{Anchors, Policy, Verified};
 use std::collections::BTreeSet;
 
 /// A secret can't be released.
@@ -55,9 +56,14 @@ pub enum ReleaseError {
     /// A place is in a bucket, and there are no keys to give to the enclave.
     #[error(transparent)]
     Keys(#[from] SignError),
-    /// A co-owner's input is in a bucket, whose keys its secret has no place for (spec §9.2).
-    #[error("input at {0}: a co-owner's data has to be where the processor reads it without keys")]
-    CoOwnersBucket(String),
+    /// Another key than the party's, or its delegate's.
+    #[error("only {needed} can release here, and this account is {actual}")]
+    Signer {
+        /// Whose signature enclave and contract take.
+        needed: Address,
+        /// Whose key is at hand.
+        actual: Address,
+    },
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] AgeError),
@@ -110,7 +116,8 @@ pub fn endorsed(evidence: &[u8], sources: &Sources) -> Result<Vec<Endorsement>, 
 
 /// Checks a match's evidence as the owner must before it releases anything.
 ///
-/// `endorsements` are what the vendors say of the platform now; simulated kinds need none.
+/// `endorsements` are what the vendors say of the platform now; simulated kinds need none. The evidence has to pass the request's
+/// policy, the party's own that it kept with the task, and `own`.
 ///
 /// # Errors
 /// The evidence is not of this task, processor and enclave, or the policy does not accept it; the rejection names the code for `reject`.
@@ -120,13 +127,16 @@ pub fn check_match(
     endorsements: &[Endorsement],
     now: UnixTime,
     anchors: &Anchors,
+    own: Option<&Policy>,
 ) -> Result<CheckedMatch, ReleaseError> {
-    let (request, policy) = (kept.request()?, kept.policy()?);
+    let (request, policy, kept_own) = (kept.request()?, kept.policy()?, kept.own_policy()?);
+    let own_policies: Vec<_> = kept_own.iter().chain(own).collect();
     let domain = &kept.domain;
     let expected = KeyExpectation {
         domain,
         request: &request,
         policy: &policy,
+        own_policies: &own_policies,
         processor: found.processor,
         enclave: found.enclave,
         requested: found.requested,
@@ -151,8 +161,13 @@ pub fn release(
     access: &Access,
 ) -> Result<Vec<u8>, ReleaseError> {
     let task = kept.task()?;
+    let actual = address_of(account.verifying_key());
+    if let Some(needed) = kept.request()?.signer_of(kept.party).filter(|needed| *needed != actual) {
+        return Err(ReleaseError::Signer { needed, actual });
+    }
     let inputs = kept.inputs.iter().map(|location| input_access(location, identity, access));
     let inputs = inputs.collect::<Result<_, _>>()?;
+    let buckets = buckets(kept, access)?;
     let secret = if kept.party == Party::OWNER {
         Secret {
             task,
@@ -161,22 +176,19 @@ pub fn release(
             inputs,
             results: kept.results.clone(),
             recipients: kept.recipients.clone(),
-            buckets: buckets(kept, access)?,
+            buckets,
             runs: kept.runs()?,
         }
         .to_bytes()
     } else {
-        if let Some(place) = kept.inputs.iter().find(|place| split_location(place).is_some()) {
-            return Err(ReleaseError::CoOwnersBucket(place.clone()));
-        }
-        InputSecret { task, inputs }.to_bytes()
+        InputSecret { task, inputs, buckets }.to_bytes()
     };
     let recipient = Recipient::from_hybrid_public_key(&checked.evidence.recipient)?;
     let sealed = seal_bytes(&[recipient], &secret, &mut OsRandom)?;
     Ok(SignedSecret::sign(&kept.domain, task, checked.enclave, sealed, account).to_bytes())
 }
 
-/// The keys to every bucket that the task's places are in.
+/// The keys to every bucket that the party's places are in; a co-owner has none for results.
 fn buckets(kept: &KeptTask, access: &Access) -> Result<Option<Vec<BucketAccess>>, ReleaseError> {
     let places = kept.inputs.iter().chain([&kept.results]);
     let names: BTreeSet<_> = places.filter_map(|place| Some(split_location(place)?.0)).collect();

@@ -59,7 +59,7 @@ fn a_task_in_a_guest_ends_in_a_receipt_that_is_vouched_for() {
         requested: matched,
         matched,
     };
-    let checked = check_match(&world.kept, &found, &[], now, &Anchors::default()).unwrap();
+    let checked = check_match(&world.kept, &found, &[], now, &Anchors::default(), None).unwrap();
     assert_eq!(checked.evidence.kind, EvidenceKind::VmSim);
     assert_eq!(checked.evidence.measurement, image.digests().vm_sim());
     let secret = release(&world.kept, &checked, &world.identity, &owner_key(), &world.access).unwrap();
@@ -218,6 +218,7 @@ fn plan(
             .unwrap(),
         kinds,
         resources: RESOURCES,
+        delegate: None,
         price: Amount::from_wei(1).unwrap(),
         processors: Processors::Only(PROCESSOR),
         listed: Default::default(),

@@ -22,6 +22,8 @@ pub struct KeyExpectation<'a> {
     pub request: &'a Request,
     /// The policy that the request commits to.
     pub policy: &'a Policy,
+    /// Policies of the party's own: the evidence has to pass these too.
+    pub own_policies: &'a [&'a Policy],
     /// The processor that matched.
     pub processor: Address,
     /// The enclave that the match names.
@@ -81,12 +83,14 @@ impl RejectReason {
 
 /// Why an owner must not release a secret to a match.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{rejection}")]
+#[error("{}{rejection}", if *.by_own { "by this account's own policy: " } else { "" })]
 pub struct KeyEvidenceRejection {
     /// The code to reject with; `None` if the fault is the caller's: the policy is not the request's.
     pub reason: Option<RejectReason>,
     /// What is wrong, as the auditor's steps name it.
     pub rejection: Rejection,
+    /// Whether the request's policy accepts it, and one of the party's own does not.
+    pub by_own: bool,
 }
 
 /// Checks the evidence of a match as the owner must before it approves: form, claims, quote and policy.
@@ -100,7 +104,7 @@ pub fn check_key_evidence(
     let (request, policy) = (expected.request, expected.policy);
     if policy.hash() != request.policy {
         let mismatch = PolicyMismatch { actual: policy.hash(), committed: request.policy };
-        return Err(KeyEvidenceRejection { reason: None, rejection: mismatch.into() });
+        return Err(KeyEvidenceRejection { reason: None, rejection: mismatch.into(), by_own: false });
     }
     let evidence =
         Evidence::parse(evidence).map_err(|error| Malformed::Part { part: "key evidence", error })?;
@@ -121,9 +125,13 @@ pub fn check_key_evidence(
         anchors: expected.anchors,
     };
     let verified: EvidenceClaims = verify(&evidence, &context)?.into_inner();
-    policy.accepts(verified.kind, verified.measurement, expected.anchors)?;
-    if let Some(hardware) = &verified.hardware {
-        policy.accepts_hardware(hardware)?;
+    let accepted = |policy: &Policy| {
+        policy.accepts(verified.kind, verified.measurement, expected.anchors)?;
+        verified.hardware.as_ref().map_or(Ok(()), |hardware| policy.accepts_hardware(hardware))
+    };
+    accepted(policy)?;
+    for own in expected.own_policies {
+        accepted(own).map_err(|error| KeyEvidenceRejection { by_own: true, ..error.into() })?;
     }
     Ok(Verified::by_check(KeyEvidence {
         recipient: evidence.recipient,
@@ -137,13 +145,13 @@ pub fn check_key_evidence(
 
 impl From<Malformed> for KeyEvidenceRejection {
     fn from(error: Malformed) -> Self {
-        Self { reason: Some(RejectReason::Malformed), rejection: error.into() }
+        Self { reason: Some(RejectReason::Malformed), rejection: error.into(), by_own: false }
     }
 }
 
 impl From<ClaimMismatch> for KeyEvidenceRejection {
     fn from(error: ClaimMismatch) -> Self {
-        Self { reason: Some(RejectReason::NotThis), rejection: Rejection::KeyClaims(error) }
+        Self { reason: Some(RejectReason::NotThis), rejection: Rejection::KeyClaims(error), by_own: false }
     }
 }
 
@@ -165,14 +173,14 @@ impl From<EvidenceRejection> for KeyEvidenceRejection {
             _ => RejectReason::Malformed,
         };
         let rejection = EvidenceInvalid::Quote { purpose: Purpose::Key, error }.into();
-        Self { reason: Some(reason), rejection }
+        Self { reason: Some(reason), rejection, by_own: false }
     }
 }
 
 impl From<PolicyRefusal> for KeyEvidenceRejection {
     fn from(error: PolicyRefusal) -> Self {
         let reason = if error.is_out_of_date() { RejectReason::OutOfDate } else { RejectReason::Policy };
-        Self { reason: Some(reason), rejection: error.into() }
+        Self { reason: Some(reason), rejection: error.into(), by_own: false }
     }
 }
 

@@ -43,8 +43,26 @@ pub(crate) enum Chain {
     ///
     /// Exit code 0 if everything fits, 1 if something differs, 2 if an endpoint can't be reached.
     Doctor,
+    /// Tell who seals an Aura chain now, and pin it in a profile
+    ///
+    /// The set is what announced changes make of one that the profile pins, or what the set's contract tells; either has to have
+    /// sealed the last blocks, each authority in its turn.
+    Authorities(ChainAuthorities),
     /// Send on what this home's outbox keeps, and show what each transaction waits for
     Outbox,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChainAuthorities {
+    /// The contract that keeps the set, instead of the profile's
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) validators: Option<String>,
+    /// Length of a step, seconds, where the profile does not say
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) step: Option<std::num::NonZeroU64>,
+    /// File for the profile with this set pinned
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -127,6 +127,8 @@ pub(crate) enum Command {
     Expire(TaskArg),
     /// Send a call that somebody else signed; for a request, pay its price
     Relay(Relay),
+    /// Sign as the owner what its delegate wrote: a request, or taking it back
+    Sign(Sign),
     /// Show where a task stands
     Status(Status),
     /// Write a proven task's proof file

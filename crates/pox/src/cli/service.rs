@@ -153,6 +153,9 @@ pub(crate) struct Agent {
     /// End when no task of the owner's is open any more
     #[arg(long)]
     pub(crate) until_idle: bool,
+    /// A policy of this account's own: evidence has to pass each task's and this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) own_policy: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) trust: Trust,
 }

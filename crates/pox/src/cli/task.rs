@@ -36,8 +36,20 @@ pub(crate) struct SignOnly {
 pub(crate) struct Request {
     /// Task file, YAML
     pub(crate) task: PathBuf,
+    /// File for the task file's delegate: what it has to know to approve, salts and places, but no keys
+    #[arg(long, value_name = "FILE")]
+    pub(crate) handover: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) sign: SignOnly,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// File with a call that the owner has to sign; the signature goes into it
+    pub(crate) file: PathBuf,
+    /// The signature that an owner's wallet contract takes (ERC-1271), in hexadecimal, instead of one by this home's account
+    #[arg(long, value_name = "HEX")]
+    pub(crate) signature: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -56,6 +68,12 @@ pub(crate) struct Review {
     /// The owner's evidence policy, where it is not a usual one
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// A policy of this account's own, kept with the task: evidence has to pass both; needs --data
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub(crate) own_policy: Option<PathBuf>,
+    /// What the owner handed over to this account, its delegate: from then on it can approve
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "policy"])]
+    pub(crate) handover: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +104,9 @@ pub(crate) struct Approve {
     /// Wait for the match, at most so long
     #[arg(long, value_name = "TIME")]
     pub(crate) wait: Option<String>,
+    /// A policy of this account's own: evidence has to pass the task's and this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) own_policy: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) trust: Trust,
     #[command(flatten)]

@@ -1,15 +1,17 @@
 //! `pox agent`: tends all of this home's open tasks, by policy, while the owner is away.
 
+use super::chain::described_wait;
 use super::devnet::stop_signal;
 use crate::cli::Agent;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::owner::{self, Owner, TerminalDesk};
+use pox_chain::{Outbox, WaitsFor};
 use pox_core::TaskId;
 use pox_node::owner::{KeptTask, Tended};
 use std::collections::BTreeSet;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) fn run(context: &Context, args: &Agent) -> Result<(), Failure> {
     context.trust(&args.trust)?;
@@ -21,7 +23,7 @@ pub(crate) fn run(context: &Context, args: &Agent) -> Result<(), Failure> {
         if open.is_empty() && args.until_idle {
             break;
         }
-        if let Some(round) = tend_round(context, &open, &mut ended, &stop)? {
+        if let Some(round) = tend_round(context, args, &open, &mut ended, &stop)? {
             match round {
                 Round::Stopped => break,
                 Round::NewTask => {}
@@ -58,11 +60,12 @@ fn open_tasks(context: &Context, ended: &mut BTreeSet<TaskId>) -> Result<Vec<Kep
 /// Tends these tasks until one of them ends, another one appears, or a signal comes.
 fn tend_round(
     context: &Context,
+    args: &Agent,
     open: &[KeptTask],
     ended: &mut BTreeSet<TaskId>,
     stop: &std::sync::mpsc::Receiver<()>,
 ) -> Result<Option<Round>, Failure> {
-    let owner = Owner::open(context, open)?;
+    let owner = Owner::open(context, open)?.with_own_policy(args.own_policy.as_deref())?;
     let owns = owner.owns();
     let mut desk = TerminalDesk::new(context, None);
     let mut tended = Vec::new();
@@ -71,7 +74,12 @@ fn tend_round(
         tended.push(Tended::new(&owns, kept.clone(), entry, owner::patience(None))?);
     }
     let known = context.home()?.tasks()?.len();
+    let mut outbox_at: Option<Instant> = None;
     loop {
+        if outbox_at.is_none_or(|at| at.elapsed() >= OUTBOX_EVERY) {
+            outbox_at = Some(Instant::now());
+            tend_outbox(owner.outbox(), &mut desk);
+        }
         for task in &mut tended {
             match task.step(&mut desk) {
                 Ok(Some(_)) => {
@@ -93,4 +101,19 @@ fn tend_round(
     }
 }
 
+/// Sends on what waits, and says what for, finality apart, which is the usual course of things.
+fn tend_outbox(outbox: &Outbox, desk: &mut TerminalDesk<'_>) {
+    match outbox.tend() {
+        Ok(waiting) => {
+            let stuck = waiting.iter().filter(|one| !matches!(one.waits_for, WaitsFor::Finality { .. }));
+            let stuck: Vec<_> = stuck.map(described_wait).collect();
+            if !stuck.is_empty() {
+                desk.trouble(stuck.join("; "));
+            }
+        }
+        Err(error) => desk.trouble(error.to_string()),
+    }
+}
+
 const POLL: Duration = Duration::from_secs(1);
+const OUTBOX_EVERY: Duration = Duration::from_secs(10);

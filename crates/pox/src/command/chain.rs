@@ -15,6 +15,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         Args::Profiles => profiles(context).map(|()| ExitCode::SUCCESS),
         Args::Show(args) => show(context, args).map(|()| ExitCode::SUCCESS),
         Args::Doctor => doctor(context),
+        Args::Authorities(args) => super::authorities::run(context, args).map(|()| ExitCode::SUCCESS),
         Args::Outbox => outbox(context).map(|()| ExitCode::SUCCESS),
     }
 }

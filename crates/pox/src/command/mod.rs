@@ -1,6 +1,7 @@
 //! The commands, one file each. A command opens what it needs, does one thing, and says what came of it.
 
 mod agent;
+mod authorities;
 mod chain;
 mod completions;
 mod contract;
@@ -21,6 +22,7 @@ mod relay;
 mod review;
 mod run;
 mod seal;
+mod sign;
 mod task;
 mod timestamp;
 mod verify;

@@ -9,18 +9,37 @@ use crate::owner::Owner;
 use pox_chain::{Draft, TaskView};
 use pox_core::refusal::Phase;
 use pox_core::signature::Signature;
-use pox_core::{Address, B256, Bytes, Call, Party, Request, TaskId, U256};
+use pox_core::{Address, B256, Bytes, Call, Domain, Party, Request, TaskId, U256};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// A signed call as it lies in a file. What it says is in the call alone; chain and contract are those that it was signed for.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SignedCall {
+pub(super) struct SignedCall {
     chain_id: u64,
     contract: Address,
     #[serde(with = "hex::serde")]
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
+}
+
+impl SignedCall {
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = crate::locate::read_bounded(path, MAX_FILE_BYTES)?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Failure::usage(format!("{} holds no signed call: {error}", path.display())))
+            .hint("`pox request --sign-only --out FILE` writes one")
+    }
+
+    /// Whether it is for this chain and contract.
+    pub(super) fn check(&self, domain: &Domain, path: &Path) -> Result<(), Failure> {
+        if (self.chain_id, self.contract) == (domain.chain_id, domain.contract) {
+            return Ok(());
+        }
+        let (shown, chain, contract) = (path.display(), self.chain_id, self.contract);
+        Err(Failure::usage(format!("{shown} was signed for the contract {contract} on chain {chain}")))
+            .hint("name that chain with --chain, and that contract with --contract")
+    }
 }
 
 /// A call that may be relayed, with what its sender has to know.
@@ -44,36 +63,48 @@ pub(super) fn is_released(view: &TaskView, party: Party, alone: bool) -> bool {
     view.phase >= Phase::Approved || (!alone && view.phase == Phase::Matched && !view.missing.contains(party))
 }
 
-/// Writes a signed call whole or not at all.
+/// Writes a call whole or not at all: signed, or for its owner to sign.
 pub(super) fn write(context: &Context, path: &Path, task: TaskId, call: &Call) -> Result<(), Failure> {
     let domain = *context.contract()?.domain();
     let file = SignedCall { chain_id: domain.chain_id, contract: domain.contract, input: call.to_calldata() };
     let text = serde_json::to_vec_pretty(&file).map_err(Failure::machine)?;
     crate::home::write_file(path, &text, 0o644, Overwrite::Replace)
         .map_err(|error| Failure::machine(format!("cannot write {}: {error}", path.display())))?;
-    let result = serde_json::json!({ "task": task, "signed": path });
-    context.output.result(&result, || format!("task {task}\nsigned {}", path.display()))?;
-    context.output.say(format!("next: anyone sends it with `pox relay {}`", path.display()));
+    let is_signed = is_signed(call);
+    let key = if is_signed { "signed" } else { "unsigned" };
+    let result = serde_json::json!({ "task": task, key: path });
+    context.output.result(&result, || format!("task {task}\n{key} {}", path.display()))?;
+    let file = path.display();
+    context.output.say(match is_signed {
+        true => format!("next: anyone sends it with `pox relay {file}`"),
+        false => format!(
+            "next: the owner signs it with `pox sign {file}`, and anyone sends it with `pox relay {file}`"
+        ),
+    });
     Ok(())
+}
+
+/// Whether there is a signature in it, whoever's.
+fn is_signed(call: &Call) -> bool {
+    match call {
+        Call::RequestFor { signature, .. } | Call::CancelFor { signature, .. } => !signature.is_empty(),
+        _ => true,
+    }
 }
 
 /// Sends what somebody else signed.
 pub(super) fn run(context: &Context, args: &Relay) -> Result<(), Failure> {
     let shown = args.file.display();
-    let text = crate::locate::read_bounded(&args.file, MAX_FILE_BYTES)?;
-    let file: SignedCall = serde_json::from_slice(&text)
-        .map_err(|error| Failure::usage(format!("{shown} holds no signed call: {error}")))
-        .hint("`pox request --sign-only --out FILE` writes one")?;
+    let file = SignedCall::read(&args.file)?;
     let owner = Owner::open(context, &[])?;
     let domain = *owner.contract().domain();
-    if (file.chain_id, file.contract) != (domain.chain_id, domain.contract) {
-        let (chain, contract) = (file.chain_id, file.contract);
-        return Err(Failure::usage(format!(
-            "{shown} was signed for the contract {contract} on chain {chain}"
-        )))
-        .hint("name that chain with --chain, and that contract with --contract");
+    file.check(&domain, &args.file)?;
+    let call = Call::parse(&file.input);
+    if call.as_ref().is_some_and(|call| !is_signed(call)) {
+        return Err(Failure::usage(format!("{shown} is not signed yet")))
+            .hint(format!("its owner does that with `pox sign {shown}`"));
     }
-    let call = Call::parse(&file.input).and_then(|call| relayed(&domain, &call));
+    let call = call.and_then(|call| relayed(&domain, &call));
     let call = call.ok_or_else(|| Failure::usage(format!("{shown} holds no call that others may send")))?;
     if !call.value.is_zero() {
         context.output.say(format!(
@@ -92,7 +123,7 @@ pub(super) fn run(context: &Context, args: &Relay) -> Result<(), Failure> {
     context.output.result(&result, || result.text())
 }
 
-fn relayed(domain: &pox_core::Domain, call: &Call) -> Option<Relayed> {
+fn relayed(domain: &Domain, call: &Call) -> Option<Relayed> {
     let plain = |name, task, to| Relayed { name, task, value: U256::ZERO, releases: None, to };
     Some(match call {
         Call::RequestFor { record, .. } => {

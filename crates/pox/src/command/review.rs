@@ -5,9 +5,10 @@ use crate::context::Context;
 use crate::error::{Failure, Hint as _};
 use crate::owner::{guess_policy, task_id};
 use crate::sealed;
-use pox_core::{Address, Request, TaskId};
-use pox_node::owner::join;
+use pox_core::{Address, Party, Request, TaskId};
+use pox_node::owner::{KeptTask, join};
 use pox_store::Location;
+use pox_verify::Policy;
 use serde_json::json;
 use std::path::Path;
 
@@ -17,11 +18,16 @@ pub(super) fn run(context: &Context, args: &Review) -> Result<(), Failure> {
     let history = contract.history(task)?;
     let request = &history.request;
     let own = context.home()?.address()?;
-    if !args.data.is_empty() {
-        keep(context, args, request, own, history.steps.first().map_or(0, |first| first.step.at.number))?;
+    let own_policy = args.own_policy.as_deref().map(crate::command::read_policy).transpose()?;
+    if let Some(path) = &args.handover {
+        take_over(context, path, task, own)?;
     }
-    show(context, task, request, own)?;
-    if args.data.is_empty() {
+    if !args.data.is_empty() {
+        let from_block = history.steps.first().map_or(0, |first| first.step.at.number);
+        keep(context, args, request, own, own_policy.as_ref(), from_block)?;
+    }
+    show(context, task, request, own, own_policy.as_ref())?;
+    if args.data.is_empty() && args.handover.is_none() {
         context.output.say(format!("next: `pox review {task} --data DIR` says where your sealed data is"));
     } else {
         context.output.say(format!(
@@ -31,16 +37,22 @@ pub(super) fn run(context: &Context, args: &Review) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show(context: &Context, task: TaskId, request: &Request, own: Address) -> Result<(), Failure> {
+fn show(
+    context: &Context,
+    task: TaskId,
+    request: &Request,
+    own: Address,
+    own_policy: Option<&Policy>,
+) -> Result<(), Failure> {
     let inputs: Vec<_> = request
         .inputs
         .iter()
         .enumerate()
         .map(|(place, input)| (input, request.account_of(request.owner_of(place)).unwrap_or(request.owner)))
         .collect();
-    let policy = guess_policy(request)
-        .ok()
-        .map(|policy| String::from_utf8_lossy(&policy.canonical_bytes()).into_owned());
+    let text_of = |policy: &Policy| String::from_utf8_lossy(&policy.canonical_bytes()).into_owned();
+    let policy = guess_policy(request).ok().as_ref().map(text_of);
+    let own_policy = own_policy.map(text_of);
     let listed: Vec<_> =
         inputs.iter().map(|(input, owner)| json!({ "input": input, "owner": owner })).collect();
     let result = json!({
@@ -51,6 +63,7 @@ fn show(context: &Context, task: TaskId, request: &Request, own: Address) -> Res
         "inputs": listed,
         "policy": request.policy,
         "policy_text": policy,
+        "own_policy": own_policy,
         "approve_within": request.approve_within,
     });
     context.output.result(&result, || {
@@ -61,8 +74,32 @@ fn show(context: &Context, task: TaskId, request: &Request, own: Address) -> Res
             text = format!("{text}\ninput  {input}  {whose}{owner}");
         }
         let known = policy.as_deref().unwrap_or("its text is the owner's; ask for the file");
-        format!("{text}\npolicy {}: {known}", request.policy)
+        text = format!("{text}\npolicy {}: {known}", request.policy);
+        match &own_policy {
+            Some(own) => format!("{text}\nyours, beside it: {own}"),
+            None => text,
+        }
     })
+}
+
+/// Keeps what an owner handed over to its delegate.
+fn take_over(context: &Context, path: &Path, task: TaskId, own: Address) -> Result<(), Failure> {
+    let shown = path.display();
+    let text = crate::locate::read_bounded(path, MAX_HANDOVER_BYTES)?;
+    let kept: KeptTask = serde_json::from_slice(&text)
+        .map_err(|error| Failure::usage(format!("{shown} is no task that was handed over: {error}")))
+        .hint("`pox request --handover FILE` writes one")?;
+    let (request, contract) = (kept.request()?, context.contract()?);
+    let fits = kept.domain == *contract.domain() && kept.task()? == task && kept.party == Party::OWNER;
+    // What the delegate is about to release by is what the request commits to.
+    let fits = fits && kept.policy()?.hash() == request.policy && kept.terms()?.root() == request.terms.0;
+    if !fits {
+        return Err(Failure::usage(format!("{shown} is of another task than {task}")));
+    }
+    if request.signer_of(Party::OWNER) != Some(own) {
+        return Err(Failure::usage(format!("this home's account {own} is not the delegate of task {task}")));
+    }
+    context.home()?.keep(task, &kept)
 }
 
 /// Keeps where this account's inputs are, each place checked against the commitment that the request names.
@@ -71,6 +108,7 @@ fn keep(
     args: &Review,
     request: &Request,
     own: Address,
+    own_policy: Option<&Policy>,
     from_block: u64,
 ) -> Result<(), Failure> {
     let mut sealed = Vec::new();
@@ -96,6 +134,12 @@ fn keep(
         None => guess_policy(request)?,
     };
     let contract = context.contract()?;
-    let kept = join(request, own, places, &policy, contract.domain(), from_block)?;
+    let mut kept = join(request, own, places, &policy, contract.domain(), from_block)?;
+    if let Some(policy) = own_policy {
+        kept = kept.with_own_policy(policy);
+    }
     context.home()?.keep(request.id(contract.domain()), &kept)
 }
+
+/// The leaves at their bounds, in hexadecimal, and places.
+const MAX_HANDOVER_BYTES: usize = 4 << 20;

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::owner::{self, Owner, TerminalDesk};
 use crate::page;
+use crate::task_file::TaskFile;
 use pox_core::receipt::Outcome;
 use pox_core::role::owner::{Collected, Ending};
 use pox_core::{MemberReceipts, TaskId};
@@ -23,6 +24,11 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<ExitCode, Failure> {
             .hint("nothing is overwritten: name a new folder with --to");
     }
     context.trust(&args.trust)?;
+    let own = context.home()?.address()?;
+    if TaskFile::read(&args.task)?.owner(own)? != (own, None) {
+        return Err(Failure::usage("a task of another owner, or with a delegate, takes more than this home"))
+            .hint("`pox request` posts or writes it, `pox approve` or `pox agent` approves it in the delegate's home");
+    }
     let (task, kept) = prepare_task(context, &args.task)?;
     let is_batch = kept.runs()?.is_some();
     context.output.say(format!("task     {task}"));

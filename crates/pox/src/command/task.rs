@@ -1,6 +1,6 @@
 //! The commands of a task's life, each on its own.
 
-use super::{agent, demo, node, relay, review};
+use super::{agent, demo, node, relay, review, sign};
 use crate::cli::{Approve, Cancel, ChainProof, Command, Offers, Proof, Reject, Request, Status, TaskArg};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
@@ -32,6 +32,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Cancel(args) => cancel(context, &args)?,
         Command::Expire(args) => expire(context, &args)?,
         Command::Relay(args) => relay::run(context, &args)?,
+        Command::Sign(args) => sign::run(context, &args)?,
         Command::Review(args) => review::run(context, &args)?,
         Command::Status(args) => status(context, &args)?,
         Command::Proof(args) => proof(context, &args)?,
@@ -108,7 +109,8 @@ pub(crate) fn prepare_task(context: &Context, path: &Path) -> Result<(TaskId, Ke
         word.into()
     };
     let from = contract.rpc().head()?.at.number;
-    let (request, kept) = prepare(&plan, home.address()?, contract.domain(), from, &mut salt)?;
+    let (owner, _) = file.owner(home.address()?)?;
+    let (request, kept) = prepare(&plan, owner, contract.domain(), from, &mut salt)?;
     if let Some(error) = no_randomness {
         return Err(Failure::machine(format!("no randomness: {error}")));
     }
@@ -118,9 +120,23 @@ pub(crate) fn prepare_task(context: &Context, path: &Path) -> Result<(TaskId, Ke
 }
 
 fn request(context: &Context, args: &Request) -> Result<(), Failure> {
+    let own = context.home()?.address()?;
+    let (owner, delegate) = TaskFile::read(&args.task)?.owner(own)?;
+    if owner != own && args.sign.out.is_none() {
+        return Err(Failure::usage(format!("the task's owner is {owner}, and this home's account is {own}")))
+            .hint("--sign-only --out FILE writes the request for the owner to sign with `pox sign`");
+    }
     let (task, kept) = prepare_task(context, &args.task)?;
+    if let Some(path) = &args.handover {
+        if delegate.is_none_or(|delegate| delegate == own) {
+            return Err(Failure::usage("--handover is for the delegate that the task file names"));
+        }
+        let text = serde_json::to_vec_pretty(&kept).map_err(Failure::machine)?;
+        crate::home::write_file(path, &text, 0o600, Overwrite::Never)
+            .map_err(|error| Failure::machine(format!("cannot write {}: {error}", path.display())))?;
+    }
     if let Some(path) = &args.sign.out {
-        let signature = relay::sign(context, task.0)?;
+        let signature = if owner == own { relay::sign(context, task.0)? } else { pox_core::Bytes::new() };
         let call = Call::RequestFor { record: kept.request()?.to_abi(), signature };
         return relay::write(context, path, task, &call);
     }
@@ -212,6 +228,7 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
     let task = task_id(&args.task)?;
     let kept = owner::kept(context, task)?;
     let owner = Owner::open(context, std::slice::from_ref(&kept))?;
+    let owner = owner.with_own_policy(args.own_policy.as_deref())?;
     let phase = wait_for(context, &owner, task, args.wait.as_deref(), |phase| phase != Phase::Requested)?;
     if phase >= Phase::Approved {
         return Err(Failure::usage(format!("task {task} is {}", phase_name(phase))));
@@ -261,7 +278,8 @@ fn checked(
         matched: found.at,
     };
     let endorsements = endorsed(&found.evidence, &Sources::default())?;
-    let checked = check_match(kept, &seen, &endorsements, context.now(), owns.anchors).map_err(|error| {
+    let checked = check_match(kept, &seen, &endorsements, context.now(), owns.anchors, owns.own_policy);
+    let checked = checked.map_err(|error| {
         let code = error.reject_reason();
         let failure = Failure::from(error);
         match code {
@@ -304,9 +322,16 @@ fn reject(context: &Context, args: &Reject) -> Result<(), Failure> {
 fn cancel(context: &Context, args: &Cancel) -> Result<(), Failure> {
     let task = task_id(&args.task)?;
     let owner = Owner::open(context, &[])?;
+    let own = context.home()?.address()?;
+    let whose = owner.contract().task(task)?.map_or(own, |view| view.owner);
     if let Some(path) = &args.sign.out {
-        let signature = relay::sign(context, cancellation(owner.contract().domain(), task))?;
+        let digest = cancellation(owner.contract().domain(), task);
+        let signature = if whose == own { relay::sign(context, digest)? } else { pox_core::Bytes::new() };
         return relay::write(context, path, task, &Call::CancelFor { task, signature });
+    }
+    if whose != own {
+        return Err(Failure::usage(format!("the task's owner is {whose}, and this home's account is {own}")))
+            .hint("--sign-only --out FILE writes the call for the owner to sign with `pox sign`");
     }
     end(context, &owner, task, "cancel", &owner.contract().cancel(task), Phase::Cancelled)
 }

@@ -2,11 +2,13 @@
 
 use super::timestamp::{self, Anchor};
 use crate::cli::{Grade as Required, Verify};
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::{owner, page, trust};
-use pox_core::TaskId;
+use pox_chain::{Finality, Profile, Rpc};
 use pox_core::proof::MAX_PROOF_BYTES;
+use pox_core::{B256, TaskId};
+use pox_node::owner::{BuiltOn, ProofError, built_on};
 use pox_verify::anchors::TrustedBlock;
 use pox_verify::{Anchors, Facts, Grade, Verdict, verify};
 use std::fs::File;
@@ -98,23 +100,48 @@ fn blocks_on_chain(context: &Context, facts: &Facts) -> Result<Vec<TrustedBlock>
         );
         return Err(Failure::usage(error)).hint("name the proof's chain with --chain");
     }
-    let rpc = context.rpc()?;
-    let head = rpc.head()?.at.number;
-    let newest = rpc.newest_final()?;
     let trusted = |number: &u64| -> Result<TrustedBlock, Failure> {
-        let is_final = newest.is_some_and(|newest| newest >= *number);
-        let block = if is_final { rpc.block(*number)? } else { None };
-        let block = block
-            .ok_or_else(|| {
-                Failure::new(
-                    Culprit::Chain,
-                    format!("block {number} is not final there yet: the newest block is {head}"),
-                )
-            })
-            .hint("repeat the command later, or ask another endpoint with --rpc")?;
-        Ok(TrustedBlock { chain_id: profile.chain_id, number: *number, hash: block.at.hash })
+        let hash = final_hash(context, &profile, *number)?;
+        Ok(TrustedBlock { chain_id: profile.chain_id, number: *number, hash })
     };
     facts.state.rests_on.iter().map(trusted).collect()
+}
+
+/// The hash of a block of the endpoint's chain, which is final by the profile's rule: where that is Aura's, by the seals of those
+/// that have built on it, as far as their set is known.
+fn final_hash(context: &Context, profile: &Profile, number: u64) -> Result<B256, Failure> {
+    let rpc = context.rpc()?;
+    let not_final = |why: String| {
+        Err(Failure::new(Culprit::Chain, format!("block {number} is not final there yet: {why}")))
+            .hint("repeat the command later, or ask another endpoint with --rpc")
+    };
+    if let Finality::Authorities { blocks } = profile.finality {
+        let rule = context::chain_anchor(profile.clone()).authorities.aura().cloned();
+        let built = rule.map(|rule| built_on(rpc, &rule, number)).transpose();
+        let built = built.map_err(|error| Failure::from(ProofError::Shown(error)))?.flatten();
+        let Some(BuiltOn { hash, count }) = built else {
+            context.output.say(format!(
+                "no set of authorities is known for block {number}: final by {blocks} blocks that the endpoint tells"
+            ));
+            return by_rule(rpc, number)?
+                .map_or_else(|head| not_final(format!("the newest block is {head}")), Ok);
+        };
+        let who = format!("{} of {} authorities have built on it", count.builders.len(), count.of);
+        if !count.is_final {
+            return not_final(who);
+        }
+        context.output.say(format!("block {number} is final: {who}"));
+        return Ok(hash);
+    }
+    by_rule(rpc, number)?.map_or_else(|head| not_final(format!("the newest block is {head}")), Ok)
+}
+
+/// A block that is final by depth or the node's tag; else the number of the newest block.
+fn by_rule(rpc: &Rpc, number: u64) -> Result<Result<B256, u64>, Failure> {
+    let head = rpc.head()?.at.number;
+    let is_final = rpc.newest_final()?.is_some_and(|newest| newest >= number);
+    let block = if is_final { rpc.block(number)? } else { None };
+    Ok(block.map(|block| block.at.hash).ok_or(head))
 }
 
 /// A proof file, or standard input for `-`; one byte more than a proof can have is enough to tell.

@@ -31,6 +31,7 @@ pub(crate) struct Owner {
     identity: Identity,
     access: Access,
     anchors: Anchors,
+    own_policy: Option<Policy>,
 }
 
 impl Owner {
@@ -45,7 +46,13 @@ impl Owner {
             identity: home.identity()?,
             access: context.access(places.map(String::as_str)),
             anchors: context.anchors()?,
+            own_policy: None,
         })
+    }
+
+    /// The same owner, who releases nothing unless the policy in this file, if there is one, accepts the evidence too.
+    pub(crate) fn with_own_policy(self, file: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self { own_policy: file.map(crate::command::read_policy).transpose()?, ..self })
     }
 
     pub(crate) fn contract(&self) -> &Contract {
@@ -64,6 +71,7 @@ impl Owner {
             identity: &self.identity,
             access: &self.access,
             anchors: &self.anchors,
+            own_policy: self.own_policy.as_ref(),
             patience: Patience::default(),
         }
     }

@@ -41,6 +41,7 @@ pub(crate) fn plan(context: &Context, contract: &Contract, file: &TaskFile) -> R
         policy: policy(file)?,
         kinds,
         resources,
+        delegate: file.owner(home.address()?)?.1,
         price: file.price.unwrap_or(Amount::ZERO),
         processors: file.processors(),
         listed: file.processors.clone(),

@@ -1,6 +1,7 @@
 //! A chain, an owner and a processor, run as a user runs them: by the real program.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use pox_chain::{Account, Draft, Outbox, Pace, Patience, Profile, Rpc};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,8 @@ pub(crate) struct World {
     chain: Vec<String>,
     running: Vec<Running>,
     contract: Option<String>,
-    /// What the owner's environment has, and nobody else's.
-    owner_settings: Vec<(String, String)>,
+    /// What somebody's environment has, and nobody else's.
+    settings: Vec<(String, Vec<(String, String)>)>,
 }
 
 impl World {
@@ -39,7 +40,7 @@ impl World {
     pub(crate) fn at(rpc: String, chain: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let chain = chain.iter().map(ToString::to_string).collect();
-        Self { folder, rpc, chain, running: Vec::new(), contract: None, owner_settings: Vec::new() }
+        Self { folder, rpc, chain, running: Vec::new(), contract: None, settings: Vec::new() }
     }
 
     /// A world with the embedded chain, an owner and a processor with coins.
@@ -75,8 +76,14 @@ impl World {
     }
 
     /// Sets variables for the owner's commands.
-    pub(crate) fn with_owner_settings(self, owner_settings: Vec<(String, String)>) -> Self {
-        Self { owner_settings, ..self }
+    pub(crate) fn with_owner_settings(self, settings: Vec<(String, String)>) -> Self {
+        self.with_settings_of("owner", settings)
+    }
+
+    /// Sets variables for somebody's commands.
+    pub(crate) fn with_settings_of(mut self, who: &str, settings: Vec<(String, String)>) -> Self {
+        self.settings.push((who.to_owned(), settings));
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -93,8 +100,8 @@ impl World {
         if let Some(contract) = &self.contract {
             command.env("POX_CONTRACT", contract);
         }
-        if who == "owner" {
-            command.envs(self.owner_settings.iter().cloned());
+        for (_, settings) in self.settings.iter().filter(|(whose, _)| whose == who) {
+            command.envs(settings.iter().cloned());
         }
         command.stdin(Stdio::null());
         command
@@ -125,6 +132,28 @@ impl World {
         let folder = self.folder.path().display().to_string();
         let args = [&["node", "--allow-dir", &folder, "--time", "10m"], args].concat();
         Running(self.command("processor", &args).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// Deploys code of at most 255 bytes with somebody's account; its address.
+    pub(crate) fn deploy(&self, who: &str, code: Vec<u8>) -> String {
+        let key = fs::read_to_string(self.path(&format!("home-{who}/account.key"))).unwrap();
+        let account = Account::from_bytes(&hex::decode(key.trim()).unwrap().try_into().unwrap()).unwrap();
+        let profile = Profile::builtin("embedded").unwrap();
+        let profile = profile.with_endpoints(vec![self.rpc.parse().unwrap()]).unwrap();
+        let rpc = Rpc::connect(profile, Pace::new(1)).unwrap();
+        let address = account.creates(rpc.nonce(account.address()).unwrap());
+        // codecopy(0, 11, length); return(0, length)
+        let length = u8::try_from(code.len()).unwrap();
+        let constructor = [0x60, length, 0x80, 0x60, 0x0b, 0x60, 0, 0x39, 0x60, 0, 0xf3];
+        let input = [&constructor[..], &code].concat().into();
+        let draft = Draft { to: None, value: pox_core::U256::ZERO, input };
+        Outbox::new(&rpc, account).send(&draft, &Patience::default()).unwrap();
+        address.to_string()
+    }
+
+    /// Starts somebody's agent.
+    pub(crate) fn agent(&self, who: &str) -> Running {
+        Running(self.command(who, &["agent"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     /// What the processor has said.
