@@ -8,12 +8,21 @@
 //! | `ROOT` | text, one line: the root of the Merkle tree over the manifest's salted entries, in hex |
 //! | `B3SUMS` | text in the format of `b3sum --check`: the BLAKE3 digest of each file above |
 //!
+//! Crypt4GH files are a dataset of their own form, so that existing ones can be taken as they are:
+//!
+//! | file | content |
+//! |---|---|
+//! | `<name>.c4gh` | one file each, untouched; any Crypt4GH tool of its readers opens it |
+//! | `access.age` | what opens them, sealed to the dataset's recipients |
+//! | `KEYS`, `B3SUMS` | as above |
+//!
 //! The [`DatasetCommitment`] is the SHA-256 of `B3SUMS`, so `sha256sum B3SUMS` and `b3sum --check B3SUMS` check a
 //! dataset without us. It covers ciphertext and salted or keyed commitments only: no bare hash of a plaintext. Digest
 //! and key commitment of an object together fix its plaintext.
 
 mod archive;
 mod b3sums;
+mod crypt4gh;
 mod directory;
 mod extract;
 mod journal;
@@ -28,6 +37,7 @@ mod single;
 mod tree;
 
 pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
+pub use crypt4gh::{Adoption, adopt, decode_access, is_form as is_crypt4gh, seal_files};
 pub use directory::{DirectorySink, DirectorySource};
 pub use journal::{decode_record, read_journal};
 pub use manifest::{
