@@ -7,7 +7,7 @@ use crate::hashing::Blake3Digest;
 use crate::keys::KeyCommitment;
 use crate::random::{NoRandomness, Randomness};
 use std::fs::File;
-use std::io::{self, BufReader, IoSlice, IoSliceMut, Read};
+use std::io::{self, BufReader, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
 /// A file that was sealed.
@@ -133,6 +133,29 @@ pub fn check_file(
     progress: &mut dyn FnMut(u64),
 ) -> Result<CheckedFile, Crypt4ghError> {
     walk(from, None, content, u64::MAX, team, progress)
+}
+
+/// Writes a sealed file again for other readers, into a file that must be empty: another header, and the body as it is.
+///
+/// The body is neither opened nor checked. What the header says to readers that `content` is not of is lost.
+///
+/// # Errors
+/// There are no recipients, or too many, or a file can't be read or written.
+pub fn rekey_file(
+    from: &File,
+    to: &File,
+    content: &ContentKeys,
+    recipients: &[Recipient],
+    random: &mut dyn Randomness,
+) -> Result<u64, Crypt4ghError> {
+    let start = Header::read(&mut BufReader::new(FromStart { file: from, at: 0 }))?.size();
+    let header = Header::seal(content, recipients, random)?.to_bytes();
+    let (mut body, mut to) = (from, to);
+    body.seek(SeekFrom::Start(start)).map_err(Crypt4ghError::Io)?;
+    to.write_all(&header).map_err(Crypt4ghError::Write)?;
+    // The system copies it by itself, and where it can, copies nothing.
+    let copied = io::copy(&mut body, &mut to).map_err(Crypt4ghError::Write)?;
+    Ok(header.len() as u64 + copied)
 }
 
 fn walk(

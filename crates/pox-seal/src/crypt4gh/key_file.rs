@@ -206,7 +206,9 @@ fn body(text: &[u8], kinds: &[&str]) -> Result<Zeroizing<Vec<u8>>, BadKeyFile> {
     if !kinds.contains(&kind) {
         return Err(if kind.starts_with("CRYPT4GH") { BadKeyFile::Kind } else { BadKeyFile::Frame });
     }
-    let joined = Zeroizing::new(lines.collect::<String>());
+    // Room for all of it, so that no part of it is left where it was.
+    let mut joined = Zeroizing::new(String::with_capacity(text.len()));
+    lines.for_each(|line| joined.push_str(line));
     STANDARD.decode(joined.as_bytes()).map(Zeroizing::new).map_err(|_| BadKeyFile::Frame)
 }
 

@@ -159,9 +159,9 @@ impl ContentKeys {
     /// stops one guess from being tried on all files at once. A segment opens under the first key that it is authentic for, so
     /// digest and commitment together fix the content.
     pub fn commitment(&self, file: &Blake3Digest) -> KeyCommitment {
-        let packets = Zeroizing::new(
-            super::packet::plain_packets(self).flat_map(|packet| packet.to_vec()).collect::<Vec<u8>>(),
-        );
+        let lengths = self.edits.as_ref().map_or(0, |edits| 8 + 8 * edits.lengths().len());
+        let mut packets = Zeroizing::new(Vec::with_capacity(40 * self.keys.len() + lengths));
+        super::packet::plain_packets(self).for_each(|packet| packets.extend_from_slice(&packet));
         KeyCommitment(*kdf::hkdf(&packets, file.as_bytes(), b"pox-crypt4gh-commitment-v1"))
     }
 }

@@ -19,10 +19,12 @@ mod packet;
 pub(crate) use body::{Body, BodyStream};
 pub use body::{MAX_SEALED_SEGMENT, SEGMENT, sealed_body_len};
 pub use edits::{BadEdits, EditList, MAX_EDITS};
-pub use file::{CheckedFile, SealedFile, check_file, open_file, seal_file};
+pub use file::{CheckedFile, SealedFile, check_file, open_file, rekey_file, seal_file};
 pub use header::{Description, Header, MAX_HEADER, MAX_PACKET, MAX_PACKETS, Told};
 pub use key_file::{BadKeyFile, LockedKey, MAX_KEY_FILE, SecretKey};
 pub use keys::{ContentKeys, DataKey, Identity, MAX_DATA_KEYS, Recipient};
+#[doc(hidden)]
+pub use packet::decode as decode_packet;
 
 use crate::random::NoRandomness;
 use std::io;

@@ -40,6 +40,16 @@ impl Payload {
     }
 }
 
+/// The plain text again, without padding, if a packet may hold it; for fuzzing.
+#[doc(hidden)]
+pub fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    match Payload::parse(text).ok()? {
+        Payload::Key(key) => plain_packets(&ContentKeys::new(vec![key], None)?).next(),
+        Payload::Edits(Some(edits)) => Some(plain_edits(&edits)),
+        Payload::Edits(None) => Some(Zeroizing::new([EDIT_LIST.to_le_bytes(), [0; 4]].concat())),
+    }
+}
+
 /// The plain text of every packet that tells these keys and edits, in the order in which a header has them.
 pub(super) fn plain_packets(content: &ContentKeys) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     let keys = content.keys().iter().map(|key| {
@@ -49,15 +59,16 @@ pub(super) fn plain_packets(content: &ContentKeys) -> impl Iterator<Item = Zeroi
         text.extend_from_slice(key.dangerous_bytes());
         text
     });
-    let edits = content.edits().map(|edits| {
-        let lengths = edits.lengths();
-        let mut text = Zeroizing::new(Vec::with_capacity(8 + 8 * lengths.len()));
-        text.extend_from_slice(&EDIT_LIST.to_le_bytes());
-        text.extend_from_slice(&(lengths.len() as u32).to_le_bytes());
-        lengths.iter().for_each(|length| text.extend_from_slice(&length.to_le_bytes()));
-        text
-    });
-    keys.chain(edits)
+    keys.chain(content.edits().map(plain_edits))
+}
+
+fn plain_edits(edits: &EditList) -> Zeroizing<Vec<u8>> {
+    let lengths = edits.lengths();
+    let mut text = Zeroizing::new(Vec::with_capacity(8 + 8 * lengths.len()));
+    text.extend_from_slice(&EDIT_LIST.to_le_bytes());
+    text.extend_from_slice(&(lengths.len() as u32).to_le_bytes());
+    lengths.iter().for_each(|length| text.extend_from_slice(&length.to_le_bytes()));
+    text
 }
 
 /// Encrypts a packet's plain text for one reader; gives everything after the packet's length.

@@ -37,7 +37,9 @@ mod single;
 mod tree;
 
 pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
-pub use crypt4gh::{Adoption, adopt, decode_access, is_form as is_crypt4gh, seal_files};
+pub use crypt4gh::{
+    Adoption, FolderSink, adopt, decode_access, is_form as is_crypt4gh, open_lone_file, seal_files,
+};
 pub use directory::{DirectorySink, DirectorySource};
 pub use journal::{decode_record, read_journal};
 pub use manifest::{
@@ -50,6 +52,7 @@ pub use seal::{SealError, SealedDataset, SealedObject, seal};
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 /// Takes a dataset's public files, one after the other.
 ///
@@ -68,6 +71,12 @@ pub trait ObjectSink {
     /// The open object as a file, if it is one: the engine then writes into it at any offset, from all cores.
     fn file(&mut self) -> Option<&File> {
         None
+    }
+
+    /// Takes a whole object that lies in a file, without changing the file, where the sink can.
+    fn take(&mut self, name: &ObjectName, from: &Path) -> io::Result<()> {
+        let _ = (name, from);
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

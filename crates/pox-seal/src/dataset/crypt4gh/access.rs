@@ -19,7 +19,8 @@ impl Access {
     /// `["pox-crypt4gh", 1, [[name, [key, …], [length, …] or null], …]]` in canonical CBOR, in ascending order of names; none if
     /// it is larger than what opens a dataset may be.
     pub(super) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
-        let mut e = Encoder::new(Vec::with_capacity(1024));
+        // Room for all that is taken, so that no part of it is left where it was.
+        let mut e = Encoder::new(Vec::with_capacity(MAX_ACCESS));
         self.write(&mut e).expect("writing to memory can't fail");
         let bytes = Zeroizing::new(e.into_writer());
         (bytes.len() <= MAX_ACCESS && self.0.len() <= MAX_FILES).then_some(bytes)

@@ -1,11 +1,14 @@
 //! Datasets of Crypt4GH files: taken as they are, or made.
 
 mod access;
+mod folder;
 mod open;
 mod seal;
 
 pub use access::decode as decode_access;
 pub(crate) use access::{Access, MAX_FILES};
+pub use folder::FolderSink;
+pub use open::open_lone_file;
 pub(super) use open::{content_keys, open};
 pub use seal::{Adoption, adopt, seal_files};
 

@@ -4,7 +4,7 @@ use super::access::{Access, MAX_ACCESS};
 use super::{files, opened_name};
 use crate::age::{AgeError, open_bytes, sealed_len};
 use crate::crypt4gh::{
-    self, BodyStream, ContentKeys, Crypt4ghError, Header, MAX_HEADER, open_file, sealed_body_len,
+    self, BodyStream, CheckedFile, ContentKeys, Crypt4ghError, Header, MAX_HEADER, open_file, sealed_body_len,
 };
 use crate::dataset::b3sums::{B3Sums, KeyCommitments, ObjectName};
 use crate::dataset::directory::Staging;
@@ -16,9 +16,9 @@ use crate::dataset::{Invalid, Limits, Modes, ObjectKeys, ObjectSource, OpenError
 use crate::engine::{Team, TreeHash};
 use crate::hashing::{Blake3Digest, HashReader};
 use crate::keys::Identity;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Opens a dataset of which `B3SUMS` was compared with the commitment, into a new directory `dest`.
@@ -55,7 +55,9 @@ pub(in crate::dataset) fn open(
         let to = to.map_err(OpenError::Io)?;
         let opening = Opening { object, digest, content, room: limits.bytes - bytes, to: &to };
         bytes += opening.run(source, &mut |done| progress(bytes + done))?;
-        finish_file(&to, &META, modes)?;
+        if modes == Modes::ReadOnly {
+            finish_file(&to, &META, modes)?;
+        }
     }
     finish_base(staging.path(), modes)?;
     sync(staging.path()).map_err(OpenError::Io)?;
@@ -222,5 +224,34 @@ impl Opening<'_> {
     }
 }
 
-/// The format keeps neither permissions nor times.
-const META: Meta = Meta { mode: 0o644, seconds: 0, nanoseconds: 0 };
+/// Opens one Crypt4GH file that belongs to no dataset into a new directory `dest`, under its name without `.c4gh`, and gives the
+/// file's digest.
+///
+/// Every segment is authentic when this returns, and nothing shows whether all of them are there and in their order: the format
+/// doesn't, and there is no commitment.
+///
+/// # Errors
+/// The file isn't sound or for other readers, or can't be read or written; nothing is left then.
+pub fn open_lone_file(
+    path: &Path,
+    identities: &[crypt4gh::Identity],
+    dest: &Path,
+    progress: Progress<'_>,
+) -> Result<CheckedFile, Crypt4ghError> {
+    let from = File::open(path).map_err(Crypt4ghError::Io)?;
+    let content = Header::read(&mut BufReader::new(&from))?.unlock(identities)?;
+    let mut staging = Staging::beside(dest, 0o700).map_err(Crypt4ghError::Write)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_suffix(super::SUFFIX).filter(|stem| !stem.is_empty()).unwrap_or(&name);
+    let to = staging.path().join(name);
+    let to = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(to);
+    let to = to.map_err(Crypt4ghError::Write)?;
+    let checked = open_file(&from, &to, &content, u64::MAX, Team::of_machine(), progress)?;
+    fs::set_permissions(staging.path(), Permissions::from_mode(0o755)).map_err(Crypt4ghError::Write)?;
+    sync(staging.path()).map_err(Crypt4ghError::Write)?;
+    staging.publish().map_err(Crypt4ghError::Write)?;
+    Ok(checked)
+}
+
+/// The format keeps neither permissions nor times: a user's files are the user's alone and new, a task's are always the same.
+const META: Meta = Meta { mode: 0o600, seconds: 0, nanoseconds: 0 };

@@ -75,7 +75,7 @@ pub struct Adoption<'a> {
 }
 
 /// Takes existing Crypt4GH files into a dataset, without changing a byte of them: reads each once, opens every segment to see
-/// that it is sound, and writes what a dataset has beside them into the sink. `place` puts each file where the sink's are.
+/// that it is sound, and lets the sink take it; then writes what a dataset has beside them.
 ///
 /// What somebody with write access did to the files before this moment, the format can't tell; after it the dataset's
 /// commitment does.
@@ -84,7 +84,6 @@ pub struct Adoption<'a> {
 /// A file isn't sound or for other readers, changes while it is read, or has a name that the dataset can't have.
 pub fn adopt(
     adoption: &Adoption<'_>,
-    place: &mut dyn FnMut(&ObjectName, &Path) -> io::Result<()>,
     sink: &mut dyn ObjectSink,
     random: &mut dyn Randomness,
     progress: Progress<'_>,
@@ -106,7 +105,7 @@ pub fn adopt(
         let checked = check_file(&from, &content, Team::of_machine(), &mut |done| progress(before + done));
         let checked = checked.map_err(failed)?;
         file.check(&from)?;
-        place(&name, path).map_err(SealError::Sink)?;
+        sink.take(&name, path).map_err(SealError::Sink)?;
         before += checked.len;
         dataset.add(name, content, checked.digest, checked.len, checked.content_len);
     }
