@@ -111,6 +111,8 @@ fn existing_files_are_adopted_as_they_are() {
     let error = scratch.fails(&["adopt", "theirs", "--identity", "bob.sec"]);
     assert!(error.contains("is there already") && error.contains("--to"), "{error}");
 
+    let error = scratch.fails(&["adopt", "theirs/notes.txt", "--to", "dataset"]);
+    assert!(error.contains("does not end in .c4gh"), "{error}");
     let other = scratch.json(&["adopt", "theirs/a.c4gh", "--to", "dataset", "--identity", "bob.sec"]);
     assert_ne!(other["commitment"], adopted["commitment"]);
     let inode = |name: &str| fs::metadata(scratch.path(name)).unwrap().ino();

@@ -113,6 +113,12 @@ pub enum SealError {
         /// What is wrong with it.
         reason: BadText,
     },
+    /// A file that is to be taken and isn't called as Crypt4GH files are.
+    #[error("{} does not end in .c4gh", path.display())]
+    Suffix {
+        /// The file.
+        path: PathBuf,
+    },
     /// A folder, where only files can be sealed.
     #[error("{} is no file, and Crypt4GH has no folders", path.display())]
     Folder {

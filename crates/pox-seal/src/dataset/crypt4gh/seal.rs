@@ -94,7 +94,10 @@ pub fn adopt(
         let file = single_file(path)?.ok_or_else(|| SealError::Folder { path: path.into() })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = ObjectName::new(&name).map_err(|reason| SealError::Name { path: path.into(), reason })?;
-        if !is_file(&name) || dataset.access.0.contains_key(&name) {
+        if !is_file(&name) {
+            return Err(SealError::Suffix { path: path.into() });
+        }
+        if dataset.access.0.contains_key(&name) {
             return Err(SealError::Twice { path: path.into() });
         }
         let failed = |error| SealError::Crypt4gh { path: path.into(), error };
