@@ -19,6 +19,12 @@ pub const MAX_SECRET_BYTES: usize = 64 * 1024;
 pub const MAX_SEALED_SECRET_BYTES: usize = MAX_SECRET_BYTES + 8 * 1024;
 /// Bytes of an age file key.
 pub const FILE_KEY_BYTES: usize = 16;
+/// Bytes of a data key of a Crypt4GH file.
+pub const DATA_KEY_BYTES: usize = 32;
+/// Most data keys of one Crypt4GH file.
+pub const MAX_DATA_KEYS: usize = 64;
+/// Most lengths in the edit list of one Crypt4GH file.
+pub const MAX_EDITS: usize = 16_384;
 /// Most arguments or environment entries.
 pub const MAX_STRINGS: usize = 256;
 /// Longest name of an input's folder.
@@ -53,7 +59,30 @@ pub struct InputAccess {
     /// Object name and 16-byte file key, in ascending order of the names.
     #[n(1)]
     pub keys: Vec<ObjectKey>,
+    /// What opens the Crypt4GH files of a dataset of them, in ascending order of the names; none for other datasets.
+    #[n(2)]
+    pub crypt4gh: Option<Vec<Crypt4ghAccess>>,
 }
+
+/// What opens one Crypt4GH file: what its header says to its readers.
+#[derive(Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode, Zeroize, ZeroizeOnDrop)]
+#[cbor(map)]
+pub struct Crypt4ghAccess {
+    /// The file's name.
+    #[n(0)]
+    pub object: String,
+    /// Its data keys, in the order of the header.
+    #[n(1)]
+    pub keys: Vec<Crypt4ghKey>,
+    /// Its edit list; none if it has none.
+    #[n(2)]
+    pub edits: Option<Vec<u64>>,
+}
+
+/// The data key of a Crypt4GH file, 32 bytes.
+#[derive(Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode, Zeroize, ZeroizeOnDrop)]
+#[cbor(transparent)]
+pub struct Crypt4ghKey(#[cbor(n(0), with = "minicbor::bytes")] pub Vec<u8>);
 
 /// The file key of one sealed object.
 #[derive(Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode, Zeroize, ZeroizeOnDrop)]
@@ -313,8 +342,20 @@ fn are_bounded(inputs: &[InputAccess], buckets: Option<&[BucketAccess]>) -> bool
     });
     buckets
         && inputs.iter().all(|input| {
-            input.keys.len() <= MAX_OBJECTS
-                && input.keys.iter().all(|object| object.key.len() == FILE_KEY_BYTES)
+            let files = input.keys.len() <= MAX_OBJECTS
+                && input.keys.iter().all(|object| object.key.len() == FILE_KEY_BYTES);
+            files && input.crypt4gh.as_deref().is_none_or(|files| input.keys.is_empty() && are_files(files))
+        })
+}
+
+/// At least one file, each once, in order, with keys and edits within their bounds.
+fn are_files(files: &[Crypt4ghAccess]) -> bool {
+    (1..=MAX_OBJECTS).contains(&files.len())
+        && files.windows(2).all(|pair| pair[0].object < pair[1].object)
+        && files.iter().all(|file| {
+            (1..=MAX_DATA_KEYS).contains(&file.keys.len())
+                && file.keys.iter().all(|key| key.0.len() == DATA_KEY_BYTES)
+                && file.edits.as_deref().is_none_or(|edits| (1..=MAX_EDITS).contains(&edits.len()))
         })
 }
 

@@ -40,7 +40,7 @@ fn a_secret() -> Secret {
         task: a_request().id(&domain()),
         terms: leaves(),
         image: MARKER.into(),
-        inputs: vec![InputAccess { location: MARKER.into(), keys: Vec::new() }],
+        inputs: vec![InputAccess { location: MARKER.into(), keys: Vec::new(), crypt4gh: None }],
         results: MARKER.into(),
         recipients: vec![MARKER.into()],
         buckets: None,
@@ -164,7 +164,7 @@ fn takes_one_secret_of_each_party_and_in_their_order() {
 fn every_party_gives_exactly_its_inputs() {
     let (request, terms) = shared();
     let task = request.id(&domain());
-    let at = |place: &str| InputAccess { location: place.into(), keys: Vec::new() };
+    let at = |place: &str| InputAccess { location: place.into(), keys: Vec::new(), crypt4gh: None };
     let open = |owners: &[&str], others: &[&str], of: TaskId| {
         let [owner, other] =
             [OWNER, CO_OWNER].map(|signer| signed(task, account(ENCLAVE), signer, b"sealed"));

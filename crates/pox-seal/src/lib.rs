@@ -1,8 +1,8 @@
 //! Seals and opens: age v1 files, and datasets made of them.
 //!
 //! [`age`] is an engine for the age v1 file format (C2SP `age.md`): any age client opens what it seals and the other
-//! way round. [`dataset`] turns a file or a directory tree into a few public files with one commitment over their
-//! ciphertext, and back again.
+//! way round. [`crypt4gh`] is one for GA4GH's format of genomic data. [`dataset`] turns a file or a directory tree into a
+//! few public files with one commitment over their ciphertext, and back again.
 //!
 //! It never releases a byte that isn't authenticated, never puts plaintext under its final name before everything
 //! is checked, never holds a whole file in memory, and never touches the network: bytes come from an
@@ -10,6 +10,7 @@
 
 pub mod age;
 mod cipher;
+pub mod crypt4gh;
 pub mod dataset;
 pub mod engine;
 mod hashing;

@@ -1,6 +1,7 @@
 //! What went wrong, in words for people: `error: <fact>`, `hint: <next step>`, and the exit code.
 
 use pox_chain::{BadProfile, ChainError};
+use pox_seal::crypt4gh::Crypt4ghError;
 use pox_seal::dataset::{Invalid, OpenError, SealError};
 use std::fmt;
 
@@ -218,9 +219,37 @@ impl From<SealError> for Failure {
             SealError::Sink(_) | SealError::Randomness(_) => Culprit::Machine,
             _ => Culprit::Usage,
         };
-        Self::chained(culprit, &error)
+        let failure = Self::chained(culprit, &error);
+        match error {
+            SealError::Crypt4gh { error: Crypt4ghError::NoMatch, .. } => failure.with_hint(OTHER_READERS),
+            SealError::Folder { .. } => {
+                failure.with_hint("name files, or seal the folder without --format crypt4gh")
+            }
+            _ => failure,
+        }
     }
 }
+
+impl From<Crypt4ghError> for Failure {
+    fn from(error: Crypt4ghError) -> Self {
+        let (culprit, hint) = match &error {
+            Crypt4ghError::NoMatch => (Culprit::Usage, Some(OTHER_READERS)),
+            Crypt4ghError::Header(_) | Crypt4ghError::Body(_) => {
+                (Culprit::Counterparty, Some("fetch it again, from whoever sealed it"))
+            }
+            Crypt4ghError::BadRecipient => (Culprit::Usage, None),
+            _ => (Culprit::Machine, None),
+        };
+        let failure = Self::chained(culprit, &error);
+        match hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
+const OTHER_READERS: &str =
+    "it is for other readers: name a Crypt4GH secret key file with --identity, or the home with --home";
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {

@@ -6,6 +6,7 @@
 mod cli;
 mod command;
 mod context;
+mod crypt4gh_keys;
 mod embedded;
 mod endorsements;
 mod error;

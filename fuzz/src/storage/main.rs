@@ -1,6 +1,7 @@
 //! Sealed data, images, and the names of places.
 #![no_main]
 
+mod crypt4gh;
 mod dataset;
 mod image;
 mod names;
@@ -15,6 +16,11 @@ const TARGETS: &[Target] = &[
     Target { name: "age-round-trip", run: sealed::round_trip, seeds: sealed::plain_seeds },
     Target { name: "age-armor", run: sealed::armor, seeds: sealed::armor_seeds },
     Target { name: "age-keys", run: sealed::keys, seeds: sealed::key_seeds },
+    Target { name: "crypt4gh-header", run: crypt4gh::header, seeds: crypt4gh::header_seeds },
+    Target { name: "crypt4gh-packet", run: crypt4gh::packet, seeds: crypt4gh::packet_seeds },
+    Target { name: "crypt4gh-edits", run: crypt4gh::edits, seeds: crypt4gh::edit_seeds },
+    Target { name: "crypt4gh-keys", run: crypt4gh::keys, seeds: crypt4gh::key_seeds },
+    Target { name: "crypt4gh-access", run: crypt4gh::access, seeds: crypt4gh::access_seeds },
     Target { name: "b3sums", run: dataset::b3sums, seeds: dataset::text_seeds },
     Target { name: "key-commitments", run: dataset::key_commitments, seeds: dataset::text_seeds },
     Target { name: "manifest-item", run: dataset::manifest_item, seeds: dataset::item_seeds },

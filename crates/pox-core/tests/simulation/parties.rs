@@ -241,7 +241,7 @@ impl OwnerNode {
     /// A sealed secret; in this world, "sealed to an enclave" is its address in front.
     fn secret(&self, machine: &Owner, seat: &Seat) -> Vec<u8> {
         let request = machine.request();
-        let access = |_| InputAccess { location: "input".into(), keys: Vec::new() };
+        let access = |_| InputAccess { location: "input".into(), keys: Vec::new(), crypt4gh: None };
         let inputs = request.inputs_of(machine.party()).map(access).collect();
         let task = if self.manner == OwnerManner::Careless { TaskId::ZERO } else { machine.task() };
         let secret = if machine.party() == Party::OWNER {

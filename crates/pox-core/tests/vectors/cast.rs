@@ -10,7 +10,7 @@ use pox_core::proof::{
     ChainProof, ChangeProof, HistoryProof, MatchPart, Proof, ProvePart, ReceiptProof, StateProof,
 };
 use pox_core::receipt::{Archive, RunReport};
-use pox_core::secret::{InputAccess, ObjectKey, Secret, Terms};
+use pox_core::secret::{Crypt4ghAccess, Crypt4ghKey, InputAccess, ObjectKey, Secret, Terms};
 use pox_core::signature::{Signature, address_of};
 use pox_core::{Address, B256, Domain, TaskId, UnixTime, abi, keccak256};
 
@@ -143,6 +143,7 @@ pub(crate) fn secret() -> Secret {
     let input = |name: &str| InputAccess {
         location: format!("https://example.org/{name}/"),
         keys: vec![ObjectKey { object: "data.age".into(), key: word(name)[..16].to_vec() }],
+        crypt4gh: None,
     };
     Secret {
         task: TaskId(domain().digest(&request())),
@@ -154,6 +155,23 @@ pub(crate) fn secret() -> Secret {
         buckets: None,
         runs: None,
     }
+}
+
+/// The same with an input of Crypt4GH files, one with an edit list and two keys.
+pub(crate) fn with_crypt4gh() -> Secret {
+    let key = |name: &str| Crypt4ghKey(word(name).to_vec());
+    let files = vec![
+        Crypt4ghAccess { object: "one.c4gh".into(), keys: vec![key("one")], edits: None },
+        Crypt4ghAccess {
+            object: "two.c4gh".into(),
+            keys: vec![key("two"), key("three")],
+            edits: Some(vec![0, 7_853, 71_721]),
+        },
+    ];
+    let mut secret = secret();
+    let input = &mut secret.inputs[0];
+    (input.keys, input.crypt4gh) = (Vec::new(), Some(files));
+    secret
 }
 
 pub(crate) fn report() -> RunReport {

@@ -3,7 +3,7 @@
 use crate::Cases;
 use crate::cast::{
     ENCLAVE, OWNER, PROCESSOR, account, archive, domain, domains, evidence, leaf, leaves, offer, proof,
-    receipt, report, request, secret, simulated_quote, word,
+    receipt, report, request, secret, simulated_quote, with_crypt4gh, word,
 };
 use crate::common::key;
 use crate::json::{domain_out, hexed, number, offer_out, receipt_out, request_out};
@@ -15,7 +15,7 @@ use pox_core::evidence::sha256;
 use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::{ChangeProof, HistoryProof, Proof, ReceiptProof, StateProof};
 use pox_core::receipt::{Archive, Outcome, Side};
-use pox_core::secret::{Secret, SignedSecret, Terms};
+use pox_core::secret::{Crypt4ghAccess, Secret, SignedSecret, Terms};
 use pox_core::signature::Signature;
 use pox_core::{Address, B256, TaskId, abi, to_canonical};
 use serde_json::{Value, json};
@@ -441,9 +441,12 @@ impl Maker {
             "termsRoot": hexed(basic.terms_root().as_bytes()),
             "inputs": number(basic.inputs.len()),
         });
-        self.message("secret", &basic.to_bytes(), value, 64 * 1024);
+        self.message("secret", &basic.to_bytes(), value.clone(), 64 * 1024);
+        let with_files = with_crypt4gh();
+        let cbor = hexed(with_files.to_bytes().as_slice());
+        self.add("secret", "crypt4gh", json!({ "cbor": cbor, "accepted": true, "value": value }));
         let mut refuse = |name: &str, change: &dyn Fn(&mut Secret)| {
-            let mut secret = basic.clone();
+            let mut secret = if name.starts_with("crypt4gh") { with_files.clone() } else { basic.clone() };
             change(&mut secret);
             let cbor = hexed(secret.to_bytes().as_slice());
             let case = json!({ "cbor": cbor, "zeros": "0", "accepted": false, "refusal": MALFORMED });
@@ -452,6 +455,18 @@ impl Maker {
         refuse("without-recipients", &|secret| secret.recipients.clear());
         refuse("short-file-key", &|secret| secret.inputs[0].keys[0].key.truncate(15));
         refuse("long-file-key", &|secret| secret.inputs[0].keys[0].key.push(0));
+        refuse("crypt4gh-beside-file-keys", &|secret| {
+            secret.inputs[0].keys = basic.inputs[0].keys.clone();
+        });
+        let files = |change: &dyn Fn(&mut Vec<Crypt4ghAccess>), secret: &mut Secret| {
+            secret.inputs[0].crypt4gh.iter_mut().for_each(change);
+        };
+        refuse("crypt4gh-without-files", &|secret| files(&Vec::clear, secret));
+        refuse("crypt4gh-out-of-order", &|secret| files(&|files| files.reverse(), secret));
+        refuse("crypt4gh-repeated", &|secret| files(&|files| files[1] = files[0].clone(), secret));
+        refuse("crypt4gh-without-keys", &|secret| files(&|files| files[0].keys.clear(), secret));
+        refuse("crypt4gh-short-key", &|secret| files(&|files| files[0].keys[0].0.truncate(31), secret));
+        refuse("crypt4gh-no-edits", &|secret| files(&|files| files[1].edits = Some(Vec::new()), secret));
     }
 
     fn signed_secrets(&mut self) {

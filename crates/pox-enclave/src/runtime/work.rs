@@ -13,6 +13,7 @@ use pox_core::receipt::RunReport;
 use pox_core::role::enclave::{End, Failure, Limit, Usage};
 use pox_core::secret::{InputAccess, Keyring, Secret, Terms};
 use pox_core::{Party, Request, ResultsCommitment};
+use pox_seal::crypt4gh::{ContentKeys, DataKey};
 use pox_seal::dataset::{
     self, DatasetCommitment, Invalid, Modes, ObjectKeys, ObjectName, OpenError, SealError,
 };
@@ -310,7 +311,14 @@ fn object_keys(input: &InputAccess) -> Result<ObjectKeys, Stop> {
         let name = ObjectName::new(&object.object).map_err(|_| bad())?;
         Ok((name, FileKey::from_bytes(&object.key).map_err(|_| bad())?))
     });
-    keys.collect()
+    let mut keys = keys.collect::<Result<ObjectKeys, _>>()?;
+    for file in input.crypt4gh.iter().flatten() {
+        let name = ObjectName::new(&file.object).map_err(|_| bad())?;
+        let data_keys = file.keys.iter().map(|key| DataKey::from_bytes(&key.0)).collect::<Option<_>>();
+        let content = ContentKeys::from_parts(data_keys.ok_or_else(bad)?, file.edits.clone());
+        keys.insert_content(name, content.ok().flatten().ok_or_else(bad)?);
+    }
+    Ok(keys)
 }
 
 fn input_stop(index: usize, error: OpenError) -> Stop {

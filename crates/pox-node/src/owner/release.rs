@@ -8,7 +8,9 @@ use pox_core::endorsement::Endorsement;
 use pox_core::evidence::Evidence;
 use pox_core::history::At;
 use pox_core::s3::{BucketAccess, split_location};
-use pox_core::secret::{InputAccess, InputSecret, ObjectKey, Secret, SignedSecret};
+use pox_core::secret::{
+    Crypt4ghAccess, Crypt4ghKey, InputAccess, InputSecret, MAX_SECRET_BYTES, ObjectKey, Secret, SignedSecret,
+};
 use pox_core::signature::address_of;
 use pox_core::{Address, Party, UnixTime};
 use pox_seal::age::{AgeError, seal_bytes};
@@ -53,6 +55,9 @@ pub enum ReleaseError {
     /// The enclave's recipient is no key.
     #[error("the enclave's recipient: {0}")]
     Recipient(#[from] BadKey),
+    /// Arguments, keys and edit lists together are more than a secret has room for.
+    #[error("the secret has {0} bytes, and no enclave takes more than {MAX_SECRET_BYTES}")]
+    TooLarge(usize),
     /// A place is in a bucket, and there are no keys to give to the enclave.
     #[error(transparent)]
     Keys(#[from] SignError),
@@ -183,6 +188,9 @@ pub fn release(
     } else {
         InputSecret { task, inputs, buckets }.to_bytes()
     };
+    if secret.len() > MAX_SECRET_BYTES {
+        return Err(ReleaseError::TooLarge(secret.len()));
+    }
     let recipient = Recipient::from_hybrid_public_key(&checked.evidence.recipient)?;
     let sealed = seal_bytes(&[recipient], &secret, &mut OsRandom)?;
     Ok(SignedSecret::sign(&kept.domain, task, checked.enclave, sealed, account).to_bytes())
@@ -202,9 +210,16 @@ fn input_access(location: &str, identity: &Identity, access: &Access) -> Result<
         .map_err(|source| ReleaseError::Storage { location: location.to_owned(), source })?;
     let keys = file_keys(&mut StoreSource::new(store), std::slice::from_ref(identity))
         .map_err(|source| ReleaseError::Input { location: location.to_owned(), source })?;
+    let files = keys.contents().map(|(name, content)| Crypt4ghAccess {
+        object: name.as_str().to_owned(),
+        keys: content.keys().iter().map(|key| Crypt4ghKey(key.dangerous_bytes().to_vec())).collect(),
+        edits: content.edits().map(|edits| edits.lengths().to_vec()),
+    });
+    let files: Vec<_> = files.collect();
+    let crypt4gh = if files.is_empty() { None } else { Some(files) };
     let keys = keys.iter().map(|(name, key)| ObjectKey {
         object: name.as_str().to_owned(),
         key: key.dangerous_bytes().to_vec(),
     });
-    Ok(InputAccess { location: location.to_owned(), keys: keys.collect() })
+    Ok(InputAccess { location: location.to_owned(), keys: keys.collect(), crypt4gh })
 }

@@ -93,6 +93,10 @@ impl ObjectName {
         Self("manifest.age".into())
     }
 
+    pub(crate) fn access() -> Self {
+        Self("access.age".into())
+    }
+
     pub(crate) fn keys() -> Self {
         Self("KEYS".into())
     }

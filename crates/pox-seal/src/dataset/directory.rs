@@ -128,6 +128,16 @@ impl ObjectSink for DirectorySink {
     fn file(&mut self) -> Option<&File> {
         self.open.as_ref()
     }
+
+    /// As a second name of the same file where the system lets it, as a copy otherwise.
+    fn take(&mut self, name: &ObjectName, from: &Path) -> io::Result<()> {
+        let (from, to) = (from.canonicalize()?, self.staging.path().join(name.as_str()));
+        match fs::hard_link(&from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            Err(_) => fs::copy(&from, &to).and_then(|_| File::open(&to)?.sync_all()),
+            Ok(()) => Ok(()),
+        }
+    }
 }
 
 /// A directory that isn't visible under its name before it is whole, and is removed unless it gets there.

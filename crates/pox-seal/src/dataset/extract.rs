@@ -66,7 +66,7 @@ impl<'a> Extract<'a> {
         }
         self.leave(None)?;
         finish_base(self.base, self.modes)?;
-        Ok(Opened { kind, entries: self.entries, bytes: self.bytes, root })
+        Ok(Opened { kind, entries: self.entries, bytes: self.bytes, root: Some(root) })
     }
 
     fn entry<R: BufRead>(

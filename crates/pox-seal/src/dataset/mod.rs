@@ -8,12 +8,21 @@
 //! | `ROOT` | text, one line: the root of the Merkle tree over the manifest's salted entries, in hex |
 //! | `B3SUMS` | text in the format of `b3sum --check`: the BLAKE3 digest of each file above |
 //!
+//! Crypt4GH files are a dataset of their own form, so that existing ones can be taken as they are:
+//!
+//! | file | content |
+//! |---|---|
+//! | `<name>.c4gh` | one file each, untouched; any Crypt4GH tool of its readers opens it |
+//! | `access.age` | what opens them, sealed to the dataset's recipients |
+//! | `KEYS`, `B3SUMS` | as above |
+//!
 //! The [`DatasetCommitment`] is the SHA-256 of `B3SUMS`, so `sha256sum B3SUMS` and `b3sum --check B3SUMS` check a
 //! dataset without us. It covers ciphertext and salted or keyed commitments only: no bare hash of a plaintext. Digest
 //! and key commitment of an object together fix its plaintext.
 
 mod archive;
 mod b3sums;
+mod crypt4gh;
 mod directory;
 mod extract;
 mod journal;
@@ -28,6 +37,9 @@ mod single;
 mod tree;
 
 pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
+pub use crypt4gh::{
+    Adoption, FolderSink, adopt, decode_access, is_form as is_crypt4gh, open_lone_file, seal_files,
+};
 pub use directory::{DirectorySink, DirectorySource};
 pub use journal::{decode_record, read_journal};
 pub use manifest::{
@@ -40,6 +52,7 @@ pub use seal::{SealError, SealedDataset, SealedObject, seal};
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 /// Takes a dataset's public files, one after the other.
 ///
@@ -58,6 +71,12 @@ pub trait ObjectSink {
     /// The open object as a file, if it is one: the engine then writes into it at any offset, from all cores.
     fn file(&mut self) -> Option<&File> {
         None
+    }
+
+    /// Takes a whole object that lies in a file, without changing the file, where the sink can.
+    fn take(&mut self, name: &ObjectName, from: &Path) -> io::Result<()> {
+        let _ = (name, from);
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -4,8 +4,9 @@ use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_TEXT
 use super::directory::Staging;
 use super::extract::{DataReader, Extract, finish_base};
 use super::manifest::{Header, Item, Kind, Root, read_item};
-use super::{ObjectSource, Progress};
+use super::{ObjectSource, Progress, crypt4gh};
 use crate::age::{AgeError, Locked, Opener, PayloadKey};
+use crate::crypt4gh::ContentKeys;
 use crate::hashing::{Blake3Digest, HashReader};
 use crate::keys::{FileKey, Identity};
 use std::collections::BTreeMap;
@@ -13,30 +14,49 @@ use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 use tempfile::{SpooledTempFile, spooled_tempfile_in};
 
-/// The file keys of a dataset's objects: what the secret gives an enclave.
+/// The keys of a dataset's objects: what the secret gives an enclave.
 #[derive(Debug, Default)]
-pub struct ObjectKeys(BTreeMap<ObjectName, FileKey>);
+pub struct ObjectKeys {
+    files: BTreeMap<ObjectName, FileKey>,
+    /// Those of Crypt4GH files.
+    contents: BTreeMap<ObjectName, ContentKeys>,
+}
 
 impl ObjectKeys {
     /// Adds a key.
     pub fn insert(&mut self, name: ObjectName, key: FileKey) {
-        self.0.insert(name, key);
+        self.files.insert(name, key);
     }
 
     /// The key of an object.
     pub fn key(&self, name: &ObjectName) -> Option<&FileKey> {
-        self.0.get(name)
+        self.files.get(name)
     }
 
     /// The keys, sorted by their objects' names.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectName, &FileKey)> {
-        self.0.iter()
+        self.files.iter()
+    }
+
+    /// Adds what opens a Crypt4GH file.
+    pub fn insert_content(&mut self, name: ObjectName, content: ContentKeys) {
+        self.contents.insert(name, content);
+    }
+
+    /// What opens a Crypt4GH file.
+    pub fn content(&self, name: &ObjectName) -> Option<&ContentKeys> {
+        self.contents.get(name)
+    }
+
+    /// What opens the Crypt4GH files, sorted by their names.
+    pub fn contents(&self) -> impl Iterator<Item = (&ObjectName, &ContentKeys)> {
+        self.contents.iter()
     }
 }
 
 impl FromIterator<(ObjectName, FileKey)> for ObjectKeys {
     fn from_iter<I: IntoIterator<Item = (ObjectName, FileKey)>>(keys: I) -> Self {
-        Self(keys.into_iter().collect())
+        Self { files: keys.into_iter().collect(), contents: BTreeMap::new() }
     }
 }
 
@@ -72,8 +92,8 @@ pub struct Opened {
     pub entries: u64,
     /// Bytes in files.
     pub bytes: u64,
-    /// The public root over the entries.
-    pub root: Root,
+    /// The public root over the entries; none for Crypt4GH files, which have no manifest.
+    pub root: Option<Root>,
 }
 
 /// A dataset can't be opened; each variant is another's doing.
@@ -126,6 +146,9 @@ pub enum Invalid {
     /// The sealed file is malformed or not authentic.
     #[error("not a sound age file")]
     Age,
+    /// The Crypt4GH file is malformed or not authentic.
+    #[error("not a sound Crypt4GH file")]
+    Crypt4gh,
     /// The manifest or archive is malformed.
     #[error("the content is malformed")]
     Content,
@@ -151,7 +174,11 @@ pub fn open(
     modes: Modes,
     progress: Progress<'_>,
 ) -> Result<Opened, OpenError> {
-    let public = Public::read(source, commitment)?;
+    let b3sums = read_index(source, commitment)?;
+    if crypt4gh::is_form(&b3sums) {
+        return crypt4gh::open(source, &b3sums, keys, dest, limits, modes, progress);
+    }
+    let public = Public::read(source, b3sums)?;
     let staging = Staging::beside(dest, 0o700).map_err(OpenError::Io)?;
 
     let manifest = public.spool_manifest(source, staging.path(), limits)?;
@@ -202,7 +229,7 @@ pub fn open(
 
 /// Gives what was opened its name, once it is what `ROOT` says too.
 fn publish(public: &Public, opened: Opened, mut staging: Staging) -> Result<Opened, OpenError> {
-    if opened.root != public.root {
+    if opened.root != Some(public.root) {
         return Err(OpenError::Invalid { object: ObjectName::root(), reason: Invalid::Content });
     }
     sync(staging.path()).map_err(OpenError::Io)?;
@@ -214,6 +241,10 @@ fn publish(public: &Public, opened: Opened, mut staging: Staging) -> Result<Open
 ///
 /// Reads a few kilobytes of each object and trusts none of them: a wrong key fails later, against `KEYS`.
 pub fn file_keys(source: &mut dyn ObjectSource, identities: &[Identity]) -> Result<ObjectKeys, OpenError> {
+    let index = read_text(source, &ObjectName::b3sums())?;
+    if let Some(b3sums) = B3Sums::parse(&index).ok().filter(crypt4gh::is_form) {
+        return crypt4gh::content_keys(source, &b3sums, identities);
+    }
     [ObjectName::data(), ObjectName::manifest()]
         .into_iter()
         .map(|object| {
@@ -231,6 +262,16 @@ pub fn file_keys(source: &mut dyn ObjectSource, identities: &[Identity]) -> Resu
         .collect()
 }
 
+/// Reads `B3SUMS`, and compares it with the commitment.
+fn read_index(source: &mut dyn ObjectSource, commitment: &DatasetCommitment) -> Result<B3Sums, OpenError> {
+    let object = ObjectName::b3sums();
+    let text = read_text(source, &object)?;
+    if DatasetCommitment::of(&text) != *commitment {
+        return Err(OpenError::Mismatch { object });
+    }
+    B3Sums::parse(&text).map_err(|error| OpenError::Invalid { object, reason: error.into() })
+}
+
 /// The public text files, checked against the commitment.
 pub(crate) struct Public {
     b3sums: B3Sums,
@@ -239,17 +280,11 @@ pub(crate) struct Public {
 }
 
 impl Public {
-    fn read(source: &mut dyn ObjectSource, commitment: &DatasetCommitment) -> Result<Self, OpenError> {
-        let object = ObjectName::b3sums();
-        let text = read_text(source, &object)?;
-        if DatasetCommitment::of(&text) != *commitment {
-            return Err(OpenError::Mismatch { object });
-        }
+    fn read(source: &mut dyn ObjectSource, b3sums: B3Sums) -> Result<Self, OpenError> {
         let invalid = |object: &ObjectName, reason| OpenError::Invalid { object: object.clone(), reason };
-        let b3sums = B3Sums::parse(&text).map_err(|error| invalid(&object, error.into()))?;
         let wanted = [ObjectName::keys(), ObjectName::root(), ObjectName::data(), ObjectName::manifest()];
         if !b3sums.names().eq(&wanted) {
-            return Err(invalid(&object, Invalid::Objects));
+            return Err(invalid(&ObjectName::b3sums(), Invalid::Objects));
         }
 
         let [keys, root, sealed @ ..] = &wanted;
@@ -365,7 +400,7 @@ pub(crate) fn manifest_error(error: io::Error) -> OpenError {
     }
 }
 
-fn checked_text(
+pub(super) fn checked_text(
     source: &mut dyn ObjectSource,
     object: &ObjectName,
     b3sums: &B3Sums,
@@ -388,9 +423,9 @@ fn read_text(source: &mut dyn ObjectSource, object: &ObjectName) -> Result<Vec<u
 }
 
 /// Keeps the source's own error, so that it isn't taken for a damaged file. After one, nothing more is read.
-struct Watched<R> {
-    inner: R,
-    failure: Option<io::Error>,
+pub(super) struct Watched<R> {
+    pub(super) inner: R,
+    pub(super) failure: Option<io::Error>,
 }
 
 impl<R: Read> Read for Watched<R> {
@@ -409,7 +444,7 @@ impl<R: Read> Read for Watched<R> {
 }
 
 /// Makes what was written last, in one go: a sync per file would cost more than the file.
-fn sync(path: &Path) -> io::Result<()> {
+pub(super) fn sync(path: &Path) -> io::Result<()> {
     let folder = std::fs::File::open(path)?;
     #[cfg(target_os = "linux")]
     rustix::fs::syncfs(&folder)?;

@@ -1,12 +1,13 @@
 //! Sealing a dataset.
 
-use super::b3sums::{B3Sums, DatasetCommitment, KeyCommitments, ObjectName};
+use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, ObjectName};
 use super::manifest::{Entry, Header, Item, Kind, RootBuilder, Trailer, write_item};
 use super::pack::{Account, Data, Packing};
 use super::path::BadPath;
 use super::plan::Plan;
 use super::{ObjectSink, Progress};
 use crate::age::{AgeError, Sealer};
+use crate::crypt4gh::Crypt4ghError;
 use crate::engine::Team;
 use crate::hashing::{Blake3Digest, HashWriter};
 use crate::keys::{KeyCommitment, Recipient};
@@ -95,6 +96,38 @@ pub enum SealError {
     /// The recipients or the randomness can't be used.
     #[error(transparent)]
     Age(AgeError),
+    /// A Crypt4GH file can't be made or taken.
+    #[error("{}: {error}", path.display())]
+    Crypt4gh {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: Crypt4ghError,
+    },
+    /// A name that a Crypt4GH file of a dataset can't have.
+    #[error("{}: {reason}, of which a dataset's Crypt4GH file has at most 64, `.c4gh` among them", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: BadText,
+    },
+    /// A file that is to be taken and isn't called as Crypt4GH files are.
+    #[error("{} does not end in .c4gh", path.display())]
+    Suffix {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder, where only files can be sealed.
+    #[error("{} is no file, and Crypt4GH has no folders", path.display())]
+    Folder {
+        /// The input.
+        path: PathBuf,
+    },
+    /// More Crypt4GH files, or longer edit lists, than one dataset has.
+    #[error("too many files, data keys or edits for one dataset of Crypt4GH files")]
+    TooMany,
     /// No randomness for salts.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -203,7 +236,7 @@ impl Write for ObjectWriter<'_> {
     }
 }
 
-fn copy(from: &mut dyn Read, name: &ObjectName, sink: &mut dyn ObjectSink) -> io::Result<u64> {
+pub(super) fn copy(from: &mut dyn Read, name: &ObjectName, sink: &mut dyn ObjectSink) -> io::Result<u64> {
     sink.create(name)?;
     let len = io::copy(from, &mut ObjectWriter { sink: &mut *sink, len: 0 })?;
     sink.close()?;

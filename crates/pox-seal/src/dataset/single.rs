@@ -125,11 +125,11 @@ fn extract(
         return Err(invalid(Invalid::File));
     }
     finish_file(&to, &meta, modes)?;
-    Ok(Opened { kind: Kind::File, entries: 1, bytes: size, root })
+    Ok(Opened { kind: Kind::File, entries: 1, bytes: size, root: Some(root) })
 }
 
 /// Hashes what an extraction that broke off left.
-fn hash_rest(data: &File, hash: &mut TreeHash) -> io::Result<()> {
+pub(super) fn hash_rest(data: &File, hash: &mut TreeHash) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         let count = read_at(data, &mut [IoSliceMut::new(&mut buffer)], hash.len())?;

@@ -8,6 +8,15 @@ pub(crate) enum Key {
     New(KeyNew),
     /// Show the account's address and the data recipient
     Show,
+    /// Print this home's Crypt4GH public key file, for whoever seals for it
+    Crypt4gh(KeyCrypt4gh),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyCrypt4gh {
+    /// Write the secret key file too, without a passphrase, for other Crypt4GH tools
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_to: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Args)]

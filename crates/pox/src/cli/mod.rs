@@ -107,6 +107,10 @@ pub(crate) enum Command {
     Seal(Seal),
     /// Check and open a sealed dataset, or a task's results
     Open(Open),
+    /// Make existing Crypt4GH files a sealed dataset, as they are
+    Adopt(Adopt),
+    /// Write a Crypt4GH file's header again for other readers; the body stays as it is
+    Rekey(Rekey),
     /// Copy a sealed dataset to another place, checking every byte
     Copy(Copy),
     /// Request a task, approve it, wait, and open and verify its results

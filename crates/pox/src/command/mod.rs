@@ -6,6 +6,7 @@ mod chain;
 mod completions;
 mod contract;
 mod copy;
+mod crypt4gh;
 mod demo;
 mod devnet;
 mod evidence;
@@ -50,6 +51,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::History(args) => index::history(context, &args)?,
         Command::Seal(args) => seal::run(context, &args)?,
         Command::Open(args) => open::run(context, &args)?,
+        Command::Adopt(args) => crypt4gh::adopt(context, &args)?,
+        Command::Rekey(args) => crypt4gh::rekey(context, &args)?,
         Command::Copy(args) => copy::run(context, &args)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Reference => reference::run()?,

@@ -1,5 +1,6 @@
 //! `pox open`: what is in a sealed dataset, or came out of a task.
 
+use super::crypt4gh;
 use crate::cli::Open;
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
@@ -24,6 +25,13 @@ pub(crate) fn run(context: &Context, args: &Open) -> Result<(), Failure> {
     if args.to.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!("{} exists already", args.to.display())))
             .hint("nothing is overwritten: name a new folder with --to");
+    }
+    if crypt4gh::is_file(Path::new(&args.source)) {
+        return crypt4gh::open(context, args);
+    }
+    if !args.identity.is_empty() {
+        return Err(Failure::usage("--identity is for Crypt4GH files"))
+            .hint("datasets and results open with this home's identity: see --home");
     }
     match args.source.parse::<TaskId>() {
         Ok(_) if args.commitment.is_some() => Err(Failure::usage("--commitment is for datasets"))

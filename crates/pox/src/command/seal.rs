@@ -1,6 +1,7 @@
 //! `pox seal`: a file or folder becomes a sealed dataset.
 
-use crate::cli::Seal;
+use super::crypt4gh;
+use crate::cli::{Format, Seal};
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
 use crate::progress::ByteProgress;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 #[derive(Serialize)]
-struct Sealed {
+pub(super) struct Sealed {
     commitment: DatasetCommitment,
     location: String,
     entries: u64,
@@ -36,28 +37,29 @@ struct Object {
 
 pub(crate) fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
     pox_seal::forbid_dumps().map_err(Failure::machine)?;
+    if args.format == Format::Age && !args.recipient_c4gh.is_empty() {
+        return Err(Failure::usage("--recipient-c4gh is for Crypt4GH files"))
+            .hint("add --format crypt4gh, or name age recipients with --recipient");
+    }
     let recipients = recipients(context, &args.recipient)?;
     let (made, location) = if sealed::is_node(&args.to) {
-        seal_and_add(context, &args.paths, &recipients)?
+        seal_and_add(context, args, &recipients)?
     } else {
         let to = locate::folder(&args.to, Path::new("."))?;
         let location: Location = to.parse().map_err(Failure::usage)?;
         let made = match location.directory() {
-            Some(folder) => seal_into(context, &args.paths, &recipients, folder)?,
-            None => seal_and_store(context, &args.paths, &recipients, &location)?,
+            Some(folder) => seal_into(context, args, &recipients, folder)?,
+            None => seal_and_store(context, args, &recipients, &location)?,
         };
         (made, location)
     };
-    let result = Sealed {
-        commitment: sealed::to_core(made.commitment),
-        location: location.to_string(),
-        entries: made.entries,
-        bytes: made.bytes,
-        objects: objects(&made),
-        recipients: recipients.iter().map(ToString::to_string).collect(),
-    };
-    context.output.result(&result, || text(&result))?;
-    if recipients.iter().any(|recipient| recipient.kind() == IdentityKind::X25519) {
+    let result = Sealed::new(&made, location.to_string(), &recipients);
+    context.output.result(&result, || result.text())?;
+    if args.format == Format::Crypt4gh {
+        context.output.say(
+            "Crypt4GH uses X25519 alone: who keeps a copy can open it when quantum computers break that",
+        );
+    } else if recipients.iter().any(|recipient| recipient.kind() == IdentityKind::X25519) {
         context.output.say(
             "a recipient uses X25519 alone: who keeps a copy can open it when quantum computers break that",
         );
@@ -76,14 +78,17 @@ fn shown_place<'a>(args: &'a Seal, location: &'a str) -> &'a str {
 
 fn seal_into(
     context: &Context,
-    paths: &[PathBuf],
+    args: &Seal,
     recipients: &[Recipient],
     folder: &Path,
 ) -> Result<SealedDataset, Failure> {
-    let inputs: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let inputs: Vec<&Path> = args.paths.iter().map(PathBuf::as_path).collect();
     // A folder's size would cost a walk of its own; a missing path fails below, by name.
     let size = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
     let total = inputs.iter().map(|path| size(path)).sum::<Option<u64>>().unwrap_or(0);
+    if args.format == Format::Crypt4gh {
+        return crypt4gh::seal_into(context, args, recipients, folder, total);
+    }
     let identities = [context.home()?.identity()?];
     let sealing = Sealing {
         inputs: &inputs,
@@ -106,23 +111,30 @@ fn seal_into(
     };
     let made = seal_resumable(&sealing, &mut OsRandom, &mut begun, &mut |bytes| progress.at(bytes));
     made.map_err(|error| match error {
+        SealError::Sink(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Failure::machine(format!("cannot write {}: {error}", folder.display()))
+                .with_hint("make room and run the same command again: it goes on where it was")
+        }
+        error => cannot_make(folder, error),
+    })
+}
+
+/// Names the folder if the failure is about it.
+pub(super) fn cannot_make(folder: &Path, error: SealError) -> Failure {
+    match error {
         SealError::Sink(error)
             if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) =>
         {
             Failure::usage(format!("cannot make {}: {error}", folder.display()))
                 .with_hint("--to names a new folder, in one that is there and can be written to")
         }
-        SealError::Sink(error) if error.kind() == io::ErrorKind::StorageFull => {
-            Failure::machine(format!("cannot write {}: {error}", folder.display()))
-                .with_hint("make room and run the same command again: it goes on where it was")
-        }
         error => error.into(),
-    })
+    }
 }
 
 fn seal_and_store(
     context: &Context,
-    paths: &[PathBuf],
+    args: &Seal,
     recipients: &[Recipient],
     location: &Location,
 ) -> Result<SealedDataset, Failure> {
@@ -131,7 +143,7 @@ fn seal_and_store(
     sealed::check_free(&store, location)?;
     let scratch = scratch()?;
     let folder = scratch.path().join("dataset");
-    let made = seal_into(context, paths, recipients, &folder)?;
+    let made = seal_into(context, args, recipients, &folder)?;
     if let Err(failure) = sealed::upload(context, &made, &folder, &store) {
         // Sealed anew it would be other bytes, of which nothing that was stored could be used.
         let kept = scratch.keep().join("dataset");
@@ -147,12 +159,12 @@ fn seal_and_store(
 
 fn seal_and_add(
     context: &Context,
-    paths: &[PathBuf],
+    args: &Seal,
     recipients: &[Recipient],
 ) -> Result<(SealedDataset, Location), Failure> {
     let scratch = scratch()?;
     let folder = scratch.path().join("dataset");
-    let made = seal_into(context, paths, recipients, &folder)?;
+    let made = seal_into(context, args, recipients, &folder)?;
     let location = sealed::add(context, &folder)?;
     Ok((made, location))
 }
@@ -163,7 +175,7 @@ fn scratch() -> Result<tempfile::TempDir, Failure> {
         .hint(sealed::SCRATCH_HINT)
 }
 
-fn recipients(context: &Context, further: &[String]) -> Result<Vec<Recipient>, Failure> {
+pub(super) fn recipients(context: &Context, further: &[String]) -> Result<Vec<Recipient>, Failure> {
     let mut recipients = vec![context.home()?.recipient()?];
     for text in further {
         let recipient: Recipient = text
@@ -189,18 +201,31 @@ fn objects(made: &SealedDataset) -> Vec<Object> {
         .collect()
 }
 
-fn text(sealed: &Sealed) -> String {
-    let mut text = format!(
-        "commitment  {}\nlocation    {}\ncontent     {} entries, {} bytes\n",
-        sealed.commitment, sealed.location, sealed.entries, sealed.bytes
-    );
-    for object in &sealed.objects {
-        text.push_str(&format!(
-            "object      {}, {} bytes, BLAKE3 {}\n",
-            object.name, object.bytes, object.blake3
-        ));
+impl Sealed {
+    pub(super) fn new(made: &SealedDataset, location: String, recipients: &[Recipient]) -> Self {
+        Self {
+            commitment: sealed::to_core(made.commitment),
+            location,
+            entries: made.entries,
+            bytes: made.bytes,
+            objects: objects(made),
+            recipients: recipients.iter().map(ToString::to_string).collect(),
+        }
     }
-    text
+
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "commitment  {}\nlocation    {}\ncontent     {} entries, {} bytes\n",
+            self.commitment, self.location, self.entries, self.bytes
+        );
+        for object in &self.objects {
+            text.push_str(&format!(
+                "object      {}, {} bytes, BLAKE3 {}\n",
+                object.name, object.bytes, object.blake3
+            ));
+        }
+        text
+    }
 }
 
 /// How much work an interruption may cost. Each note waits for the disk.
