@@ -14,9 +14,11 @@
 
 mod archive;
 mod b3sums;
+mod base;
 mod directory;
 mod extract;
 mod journal;
+mod layout;
 mod manifest;
 mod open;
 mod pack;
@@ -24,7 +26,6 @@ mod path;
 mod plan;
 mod resume;
 mod seal;
-mod single;
 mod tree;
 
 pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
