@@ -26,6 +26,7 @@ mod path;
 mod plan;
 mod resume;
 mod seal;
+mod state;
 mod tree;
 
 pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
@@ -38,6 +39,7 @@ pub use open::{Invalid, Limits, Modes, ObjectKeys, OpenError, Opened, file_keys,
 pub use path::{BadPath, EntryPath, MAX_COMPONENT, MAX_DEPTH, MAX_PATH};
 pub use resume::{Begun, Sealing, seal_resumable};
 pub use seal::{SealError, SealedDataset, SealedObject, seal};
+pub use state::state;
 
 use std::fs::File;
 use std::io::{self, Read};
