@@ -234,6 +234,10 @@ def tree(folder, keys, most):
     for _ in range(min(3, ROUNDS)):
         clear(dataset, opened, untarred)
         sealed.unlink(missing_ok=True)
+        seal.add("files read, one written, nothing else", run([ENGINE, "gather", str(root), str(sealed)]))
+        sealed.unlink()
+        unseal.add("files made, nothing else", run([ENGINE, "scatter", str(root), str(untarred)]))
+        clear(untarred)
         seal.add("tar, cat", run(f"tar -C {root} -cf - . | cat > {sealed}"))
         untarred.mkdir()
         unseal.add("cat, tar", run(f"cat < {sealed} | tar -C {untarred} -xf -"))
@@ -418,6 +422,9 @@ def judge(regimes, trees, whole, bucket):
     for name, sealing, opening in trees:
         bars.at_least(f"{name}: seal, of tar and age", sealing.ratio("whole dataset", f"tar, {age}"), 3)
         bars.at_least(f"{name}: open, of age and tar", opening.ratio("whole dataset", f"{age}, tar"), 3)
+        gathered, made = "files read, one written, nothing else", "files made, nothing else"
+        bars.note(f"{name}: {gathered}, of tar and age (what sealing cannot exceed)", sealing.ratio(gathered, f"tar, {age}"))
+        bars.note(f"{name}: {made}, of age and tar (what opening cannot exceed)", opening.ratio(made, f"{age}, tar"))
     tables = [(f"{regime}, {threads} threads", table) for regime, _, threads, *both in regimes for table in both]
     tables += [(name, table) for name, *both in trees for table in both]
     tables += [("the largest file", whole)] if whole else []

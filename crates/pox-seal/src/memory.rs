@@ -108,7 +108,7 @@ mod tests {
 
     /// What the system says of the pages at an address: `lo` locked, `dd` left out of dumps.
     fn flags(address: usize) -> Vec<String> {
-        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let maps = std::fs::read_to_string("/proc/self/smaps").expect("Linux has it");
         let mut is_here = false;
         for line in maps.lines() {
             let range = line.split(' ').next().and_then(|range| range.split_once('-'));
@@ -121,7 +121,7 @@ mod tests {
                 return flags.split_whitespace().map(str::to_owned).collect();
             }
         }
-        panic!("no memory at {address:x}");
+        Vec::new()
     }
 
     #[test]
@@ -135,12 +135,13 @@ mod tests {
         let limit = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX);
         assert!(limit < 64 * 1024 || here.iter().any(|flag| flag == "lo"), "{here:?}, limit {limit}");
         let other = Box::new(0u8);
-        assert!(!flags(std::ptr::from_ref(&*other) as usize).iter().any(|flag| flag == "dd"));
+        let there = flags(std::ptr::from_ref(&*other) as usize);
+        assert!(!there.is_empty() && !there.iter().any(|flag| flag == "dd"), "{there:?}");
     }
 
     #[test]
     fn more_keys_than_may_be_locked_are_keys_all_the_same() {
-        let keys: Vec<_> = (0..5000).map(|number| Kept::new(number)).collect();
+        let keys: Vec<_> = (0..5000).map(Kept::new).collect();
         assert!(keys.iter().enumerate().all(|(at, key)| at == **key));
     }
 }

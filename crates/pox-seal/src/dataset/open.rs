@@ -450,4 +450,4 @@ const MAX_PAYLOAD: u64 = 1 << 62;
 /// Room for header and nonce in a limit.
 const START: u64 = (crate::age::MAX_HEADER + crate::age::NONCE) as u64;
 /// Sealed manifest bytes kept in memory before a temporary file in the destination takes over.
-const SPOOL_IN_MEMORY: usize = 16 * 1024 * 1024;
+const SPOOL_IN_MEMORY: usize = 4 * 1024 * 1024;

@@ -5,7 +5,7 @@ use super::journal::{self, DoneEntry, Journal, Writer};
 use super::manifest::Entry;
 use super::pack::{Account, Data, Journaling, Packing};
 use super::plan::{Part, Plan};
-use super::seal::{Manifest, SealError, SealedDataset};
+use super::seal::{Manifest, SealError, SealedDataset, suited};
 use super::{ObjectName, ObjectSink, Progress};
 use crate::engine::{Team, read_at};
 use crate::keys::{Identity, Recipient};
@@ -132,7 +132,7 @@ impl Sealing<'_> {
         progress: Progress<'_>,
     ) -> Result<SealedDataset, SealError> {
         sink.clear().map_err(SealError::Sink)?;
-        let team = self.team;
+        let team = suited(self.team, self.inputs);
         let data = Data::new(self.recipients, team.chunks(), random)?;
         let plan = Plan::new(self.inputs, data.span())?;
         let mut manifest = Manifest::start(plan.kind(), self.recipients, random)?;

@@ -40,6 +40,12 @@ impl Team {
         Self { chunks: Some(chunks.clamp(1, MAX_CHUNKS)), ..self }
     }
 
+    /// The same workers on segments half as long, where each has beside it what it holds: paths and headers of small files, which
+    /// take up to twice their segment.
+    pub(crate) fn on_trees(self) -> Self {
+        self.on_segments_of(self.chunks() / 2)
+    }
+
     /// Chunks of a segment, so that all segments together stay within [`MAX_MEMORY`].
     pub(crate) fn chunks(self) -> usize {
         if let Some(chunks) = self.chunks {
