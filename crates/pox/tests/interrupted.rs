@@ -99,7 +99,8 @@ fn storing_that_was_killed_goes_on_with_the_parts_that_are_there() {
     let waiting = || fs::read_dir(world.path("temporary")).unwrap().map(|entry| entry.unwrap().path()).next();
 
     let killed = world.start("owner", &seal);
-    wait_until("half of it is sent", || storage.sent() > LEN / 2);
+    // Four parts are on their way at once, so that two are there for certain.
+    wait_until("most of it is sent", || storage.sent() > LEN * 4 / 5);
     drop(killed);
     let first = waiting().expect("what was sealed waits");
     let sealed = fs::read(first.join("dataset/data.age")).unwrap();
@@ -111,7 +112,7 @@ fn storing_that_was_killed_goes_on_with_the_parts_that_are_there() {
     assert!(again.status.success(), "{}", text(&again.stderr));
     assert!(text(&again.stderr).contains("going on"), "{}", text(&again.stderr));
     let sent = storage.sent() - before;
-    assert!(sent < LEN * 3 / 4, "{sent} bytes were sent once more");
+    assert!(sent < LEN - (15 << 20), "{sent} bytes were sent once more");
     world.pox("owner", &["copy", "s3://research/set", "copied"]);
     assert!(fs::read(world.path("copied/data.age")).unwrap() == sealed, "nothing was sealed twice");
     world.pox("owner", &["open", "s3://research/set", "--to", "opened"]);

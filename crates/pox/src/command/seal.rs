@@ -144,7 +144,11 @@ fn seal_and_store(
     let made = seal_unfinished(context, paths, recipients, &mut unfinished, found)?;
     if let Err(failure) = sealed::upload(context, &made, &mut unfinished, &store) {
         let failure = failure.about(location);
-        return Err(failure.with_next("run the same command again: it goes on where it was"));
+        let waits = unfinished.dataset();
+        return Err(failure.with_next(format!(
+            "the sealed dataset waits in {}; run the same command again, and it goes on from there",
+            waits.display()
+        )));
     }
     unfinished.finish();
     Ok(made)
