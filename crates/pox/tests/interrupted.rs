@@ -118,6 +118,9 @@ fn storing_that_was_killed_goes_on_with_the_parts_that_are_there() {
     world.pox("owner", &["open", "s3://research/set", "--to", "opened"]);
     assert!(fs::read(world.path("opened/data")).unwrap() == content);
     assert_eq!(waiting(), None, "nothing is left behind");
+    let twice = world.try_pox("owner", &seal);
+    assert!(text(&twice.stderr).contains("already"), "{}", text(&twice.stderr));
+    assert_eq!(waiting(), None, "nor by what is refused");
 
     // A source that changed meanwhile is another dataset, under other keys.
     let seal = ["seal", "data", "--to", "s3://research/other"];

@@ -139,7 +139,7 @@ fn seal_and_store(
             unfinished.finish();
             return Ok(made);
         }
-        _ => sealed::check_free(&store, location)?,
+        _ => sealed::check_free(&store, location).inspect_err(|_| unfinished.leave())?,
     }
     let made = seal_unfinished(context, paths, recipients, &mut unfinished, found)?;
     if let Err(failure) = sealed::upload(context, &made, &mut unfinished, &store) {
