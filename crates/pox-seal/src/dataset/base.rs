@@ -9,7 +9,7 @@ use rustix::fs::ResolveFlags;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -46,11 +46,9 @@ impl Base {
 
     /// Gives a file that was written whole its time, and its permissions if it was not created with them.
     pub(crate) fn finish_file(&self, file: &File, meta: &Meta) -> Result<(), OpenError> {
-        file.set_modified(modified(meta)?).map_err(OpenError::Io)?;
-        let mode = mode(meta, self.modes, 0);
-        match mode & !self.kept {
-            0 => Ok(()),
-            _ => file.set_permissions(Permissions::from_mode(mode)).map_err(OpenError::Io),
+        match mode(meta, self.modes, 0) & !self.kept {
+            0 => file.set_modified(modified(meta)?).map_err(OpenError::Io),
+            _ => finish_file(file, meta, self.modes),
         }
     }
 
@@ -72,12 +70,18 @@ impl Base {
     pub(crate) fn link(&self, path: &EntryPath, target: &[u8]) -> Result<(), OpenError> {
         symlinkat(OsStr::from_bytes(target), &self.folder, path.as_path()).map_err(collision)
     }
+}
 
-    /// Sets the permissions of the folder itself.
-    pub(crate) fn finish(self) -> Result<(), OpenError> {
-        let mode = if self.modes == Modes::ReadOnly { 0o555 } else { 0o755 };
-        File::from(self.folder).set_permissions(Permissions::from_mode(mode)).map_err(OpenError::Io)
-    }
+/// Sets a file's time and permissions.
+pub(crate) fn finish_file(file: &File, meta: &Meta, modes: Modes) -> Result<(), OpenError> {
+    file.set_modified(modified(meta)?).map_err(OpenError::Io)?;
+    file.set_permissions(Permissions::from_mode(mode(meta, modes, 0))).map_err(OpenError::Io)
+}
+
+/// Sets the permissions of the folder that everything was put into.
+pub(crate) fn finish_base(base: &Path, modes: Modes) -> Result<(), OpenError> {
+    let mode = if modes == Modes::ReadOnly { 0o555 } else { 0o755 };
+    fs::set_permissions(base, Permissions::from_mode(mode)).map_err(OpenError::Io)
 }
 
 fn create(folder: &OwnedFd, path: &Path, mode: u32) -> Result<File, Errno> {

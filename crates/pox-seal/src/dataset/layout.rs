@@ -237,7 +237,7 @@ impl<'a, M: BufRead> Layout<'a, M> {
         let root = std::mem::take(&mut self.root).finish();
         let counted = Trailer { entries: self.entries, bytes: self.bytes, root };
         let is_one = self.entries == 1 && self.last.as_ref().is_some_and(|path| path.depth() == 1);
-        let is_end = self.manifest.fill_buf().map_err(manifest_error)?.is_empty();
+        let is_end = at_end_of(self.manifest)?;
         if *trailer != counted || !is_end || (self.kind == Kind::File && !is_one) {
             return Err(wrong());
         }
@@ -274,6 +274,11 @@ impl<'a, M: BufRead> Layout<'a, M> {
             parts.push(Part::Leave { path, meta });
         }
     }
+}
+
+/// Whether a manifest has nothing more.
+pub(crate) fn at_end_of(manifest: &mut impl BufRead) -> Result<bool, OpenError> {
+    manifest.fill_buf().map(|rest| rest.is_empty()).map_err(manifest_error)
 }
 
 fn wrong() -> OpenError {

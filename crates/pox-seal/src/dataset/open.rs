@@ -1,7 +1,7 @@
 //! Opening a dataset: everything is checked before anything is visible.
 
 use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_TEXT, ObjectName, parse_hex};
-use super::base::Base;
+use super::base::{Base, finish_base};
 use super::directory::Staging;
 use super::extract::{Feed, Sealed, read_full};
 use super::layout::Layout;
@@ -320,11 +320,11 @@ impl Public {
                     // A byte is read now and then, to see whether there is one: not by a request of its own.
                     feed = Feed::Stream(Box::new(BufReader::new(io::Cursor::new(rest).chain(reader))));
                 }
-                let base = Base::new(base, modes).map_err(OpenError::Io)?;
-                let layout = Layout::new(kind, manifest, &base, limits);
+                let below = Base::new(base, modes).map_err(OpenError::Io)?;
+                let layout = Layout::new(kind, manifest, &below, limits);
                 let sealed = Sealed { feed, cipher: &cipher, start, most };
-                let opened = sealed.extract(layout, &base, &mut hash, team, progress)?;
-                opened.and_then(|opened| base.finish().map(|()| opened))
+                let opened = sealed.extract(layout, &below, &mut hash, team, progress)?;
+                opened.and_then(|opened| finish_base(base, modes).map(|()| opened))
             }
         };
         // Bytes that aren't the committed ones are the storage's doing, whatever else they led to.
