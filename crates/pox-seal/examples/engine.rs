@@ -6,6 +6,8 @@
 //! engine identity FILE                                       makes an X25519 identity
 //! engine seal-file|open-file IDENTITY FROM TO                a whole age file
 //! engine seal-dataset|open-dataset IDENTITY FROM TO          what `pox seal` and `pox open` do, synced to the disk
+//! engine gather|scatter FROM TO    what the system takes for a tree by itself, on all cores: all files of FROM read and written
+//!                                  to one; files like those of FROM made below TO, from memory
 //! ```
 #![allow(clippy::unwrap_used, clippy::panic)] // a measurement that can't be made has nothing to tell
 
@@ -17,8 +19,10 @@ use pox_seal::dataset::{
 use pox_seal::engine::Team;
 use pox_seal::{Identity, IdentityKind, OsRandom, parse_identities};
 use std::fs::{self, File, OpenOptions};
-use std::io::BufReader;
+use std::io::{BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 fn main() {
@@ -62,6 +66,32 @@ fn main() {
             let (to, modes) = (Path::new(to), Modes::AsSealed);
             dataset::open(&mut source, &commitment, &keys, to, Limits::NONE, modes, &mut |_| ()).unwrap();
         }
+        ["gather", from, to] => bare_tree(Path::new(from), |file, room, at| {
+            let mut source = File::open(file).unwrap();
+            let before = source.metadata().unwrap();
+            room.clear();
+            source.read_to_end(room).unwrap();
+            assert_eq!(source.metadata().unwrap().modified().unwrap(), before.modified().unwrap());
+            let at = at.fetch_add(room.len() as u64, Ordering::Relaxed);
+            thread_local!(static TO: std::cell::OnceCell<File> = const { std::cell::OnceCell::new() });
+            TO.with(|place| place.get_or_init(|| output(to)).write_all_at(room, at)).unwrap();
+        }),
+        ["scatter", from, to] => {
+            fs::create_dir(to).unwrap();
+            bare_tree(Path::new(from), |file, room, _| {
+                let target = Path::new(to).join(file.strip_prefix(from).unwrap());
+                let len = file.metadata().unwrap().len() as usize;
+                room.resize(room.len().max(len), 7);
+                let mut made = OpenOptions::new().write(true).create_new(true).open(&target);
+                if made.is_err() {
+                    fs::create_dir_all(target.parent().unwrap()).unwrap();
+                    made = OpenOptions::new().write(true).create_new(true).open(&target);
+                }
+                let mut made = made.unwrap();
+                made.write_all(&room[..len]).unwrap();
+                made.set_modified(std::time::UNIX_EPOCH).unwrap();
+            });
+        }
         [direction, work, from, to] => part(direction, work, from, to, Team::of_machine()),
         [direction, work, from, to, threads] => {
             part(direction, work, from, to, Team::of(threads.parse().unwrap()));
@@ -69,6 +99,29 @@ fn main() {
         _ => panic!("unknown arguments"),
     }
     eprintln!("{:.4} s", start.elapsed().as_secs_f64());
+}
+
+/// Does one thing with each file below a folder, each core with half of them, or whatever its share is.
+fn bare_tree(from: &Path, each: impl Fn(&Path, &mut Vec<u8>, &AtomicU64) + Sync) {
+    let (mut folders, mut files) = (vec![from.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => files.push(entry.path()),
+            }
+        }
+    }
+    let (at, share) = (AtomicU64::new(0), files.len().div_ceil(Team::of_machine().workers()).max(1));
+    std::thread::scope(|scope| {
+        for files in files.chunks(share) {
+            scope.spawn(|| {
+                let mut room = Vec::new();
+                files.iter().for_each(|file| each(file, &mut room, &at));
+            });
+        }
+    });
 }
 
 fn part(direction: &str, work: &str, from: &str, to: &str, team: Team) {

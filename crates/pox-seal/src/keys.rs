@@ -2,6 +2,7 @@
 
 use crate::age::{hybrid, x25519};
 use crate::kdf;
+use crate::memory::Kept;
 use crate::random::{NoRandomness, Randomness, draw};
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32, Checksum, Hrp};
@@ -17,12 +18,12 @@ pub const MAX_IDENTITY_FILE: usize = 256 * 1024;
 ///
 /// Whoever holds it reads that file and no other. An enclave is given the file keys of its task's inputs inside the
 /// secret, so granting access never rewrites data. Wiped when dropped, never printed, not `Clone`.
-pub struct FileKey(pub(crate) Zeroizing<[u8; 16]>);
+pub struct FileKey(pub(crate) Kept<Zeroizing<[u8; 16]>>);
 
 impl FileKey {
     /// Draws a new key.
     pub fn generate(random: &mut dyn Randomness) -> Result<Self, NoRandomness> {
-        draw(random).map(Self)
+        draw(random).map(Self::keep)
     }
 
     /// Takes a key that travelled as bytes.
@@ -34,7 +35,16 @@ impl FileKey {
             return Err(BadKey::Length);
         }
         key.copy_from_slice(bytes);
-        Ok(Self(key))
+        Ok(Self::keep(key))
+    }
+
+    pub(crate) fn keep(key: Zeroizing<[u8; 16]>) -> Self {
+        Self(Kept::new(key))
+    }
+
+    /// The same key once more, for somebody with a lifetime of their own.
+    pub(crate) fn again(&self) -> Self {
+        Self::keep(self.0.clone())
     }
 
     /// Shows the key's bytes, to put them into a sealed message and nowhere else.
@@ -132,8 +142,8 @@ pub struct Identity(pub(crate) Secret);
 
 /// What an identity is made of.
 pub(crate) enum Secret {
-    X25519(x25519_dalek::StaticSecret),
-    Hybrid(Zeroizing<[u8; 32]>),
+    X25519(Kept<x25519_dalek::StaticSecret>),
+    Hybrid(Kept<Zeroizing<[u8; 32]>>),
     Passphrase(Zeroizing<String>),
 }
 
@@ -152,7 +162,7 @@ impl Identity {
     /// The recipient to which files must be sealed so that this identity opens them; none for a passphrase.
     pub fn recipient(&self) -> Option<Recipient> {
         match &self.0 {
-            Secret::X25519(secret) => Some(Recipient(Public::X25519(secret.into()))),
+            Secret::X25519(secret) => Some(Recipient(Public::X25519((&**secret).into()))),
             Secret::Hybrid(seed) => {
                 hybrid::public_key(seed).map(|key| Recipient(Public::Hybrid(Box::new(key))))
             }
@@ -164,7 +174,7 @@ impl Identity {
     pub fn dangerous_text(&self) -> Option<Zeroizing<String>> {
         let (hrp, bytes) = match &self.0 {
             Secret::X25519(secret) => (X25519_SECRET, secret.as_bytes()),
-            Secret::Hybrid(seed) => (HYBRID_SECRET, &**seed),
+            Secret::Hybrid(seed) => (HYBRID_SECRET, &***seed),
             Secret::Passphrase(_) => return None,
         };
         Some(Zeroizing::new(to_bech32(hrp, bytes).to_ascii_uppercase()))
@@ -172,8 +182,8 @@ impl Identity {
 
     fn from_seed(kind: IdentityKind, seed: Zeroizing<[u8; 32]>) -> Self {
         Self(match kind {
-            IdentityKind::X25519 => Secret::X25519(x25519_dalek::StaticSecret::from(*seed)),
-            IdentityKind::Hybrid => Secret::Hybrid(seed),
+            IdentityKind::X25519 => Secret::X25519(Kept::new(x25519_dalek::StaticSecret::from(*seed))),
+            IdentityKind::Hybrid => Secret::Hybrid(Kept::new(seed)),
         })
     }
 }

@@ -34,6 +34,7 @@ impl Home {
 
     /// Makes both keys; refuses to overwrite any.
     pub(crate) fn make_keys(&self, kind: IdentityKind) -> Result<(), Failure> {
+        pox_seal::forbid_dumps().map_err(Failure::machine)?;
         for name in [ACCOUNT, IDENTITY] {
             if self.path(name).exists() {
                 return Err(Failure::usage(format!("{} exists already", self.path(name).display()))).hint(
@@ -53,8 +54,9 @@ impl Home {
         made
     }
 
-    /// The account's key.
+    /// The account's key. A process that reads one is never dumped from then on.
     pub(crate) fn account(&self) -> Result<SigningKey, Failure> {
+        pox_seal::forbid_dumps().map_err(Failure::machine)?;
         let path = self.path(ACCOUNT);
         let text = fs::read_to_string(&path)
             .map(Zeroizing::new)
@@ -72,8 +74,9 @@ impl Home {
         Ok(address_of(self.account()?.verifying_key()))
     }
 
-    /// The data identity.
+    /// The data identity, of which the same holds.
     pub(crate) fn identity(&self) -> Result<Identity, Failure> {
+        pox_seal::forbid_dumps().map_err(Failure::machine)?;
         let path = self.path(IDENTITY);
         let text = fs::read_to_string(&path)
             .map(Zeroizing::new)

@@ -20,6 +20,7 @@ mod quantity;
 mod sealed;
 mod task_file;
 mod trust;
+mod unfinished;
 
 use clap::Parser as _;
 use cli::Cli;

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::home::Home;
 use crate::progress::ByteProgress;
+use crate::unfinished::Unfinished;
 use pox_core::DatasetCommitment;
 use pox_seal::dataset::{
     self, B3Sums, Limits, MAX_TEXT, Modes, ObjectKeys, ObjectName, ObjectSource, Opened, SealedDataset,
@@ -137,11 +138,26 @@ pub(crate) fn check_free(store: &Store, location: &Location) -> Result<(), Failu
     Ok(())
 }
 
-/// Stores a dataset that was sealed into a folder. Its index comes last, so that no half of it looks like one.
+/// Whether a place has the whole dataset of a folder already: its index comes last.
+pub(crate) fn is_stored(store: &Store, folder: &Path) -> Result<bool, Failure> {
+    let ours = std::fs::read(folder.join(index()?.as_str())).map_err(Failure::machine)?;
+    let there = match store.get(&name(&index()?)?, Range::ALL) {
+        Ok(there) => there,
+        Err(pox_store::Error::NotFound(_)) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let mut theirs = Vec::new();
+    let read = there.take(MAX_TEXT as u64 + 1).read_to_end(&mut theirs);
+    read.map_err(|error| Failure::from(pox_store::Error::from_read(error)))?;
+    Ok(ours == theirs)
+}
+
+/// Stores a dataset that was sealed and waits for it; what was stored before an interruption isn't sent again. Its index comes last,
+/// so that no half of it looks like one.
 pub(crate) fn upload(
     context: &Context,
     sealed: &SealedDataset,
-    folder: &Path,
+    unfinished: &mut Unfinished,
     store: &Store,
 ) -> Result<(), Failure> {
     let total = sealed.objects.iter().map(|object| object.len).sum();
@@ -149,12 +165,16 @@ pub(crate) fn upload(
     let index = index()?;
     let mut stored = 0;
     for object in sealed.b3sums.names().chain([&index]) {
-        let local = File::open(folder.join(object.as_str()));
+        let local = File::open(unfinished.dataset().join(object.as_str()));
         let mut file = local.map_err(|error| Failure::machine(error).about(object.as_str()))?;
         let len = file.metadata().map_err(Failure::machine)?.len();
         // What an upload that broke off left has no index, and may be replaced.
         let mode = if *object == index { PutMode::Create } else { PutMode::Replace };
-        store.put(&name(object)?, &mut file, len, mode)?;
+        let to = name(object)?;
+        if !unfinished.is_stored(object) || !store.size(&to).is_ok_and(|there| there == len) {
+            store.put(&to, &mut file, len, mode)?;
+            unfinished.note_stored(object)?;
+        }
         stored += len;
         progress.at(stored);
     }

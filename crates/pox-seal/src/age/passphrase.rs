@@ -24,7 +24,7 @@ pub(crate) fn unwrap(stanza: &Stanza, phrase: &str) -> Result<Option<FileKey>, H
     let mut key = Zeroizing::new([0; 32]);
     let salt = [b"age-encryption.org/v1/scrypt".as_slice(), &salt].concat();
     scrypt::scrypt(phrase.as_bytes(), &salt, &params, key.as_mut()).map_err(|_| HeaderError::WorkFactor)?;
-    Ok(kdf::unwrap(&key, body).map(FileKey))
+    Ok(kdf::unwrap(&key, body).map(FileKey::keep))
 }
 
 /// A decimal number without sign or leading zero.

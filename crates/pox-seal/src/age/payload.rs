@@ -6,6 +6,7 @@ pub use crate::engine::CHUNK;
 use crate::engine::{Cipher, Position};
 use crate::kdf;
 use crate::keys::FileKey;
+use crate::memory::Kept;
 use rayon::prelude::*;
 use std::ops::{Deref, DerefMut, Range};
 use zeroize::Zeroize;
@@ -71,11 +72,11 @@ impl Drop for Slots {
 }
 
 /// The key of one payload.
-pub(crate) struct PayloadKey(AeadKey);
+pub(crate) struct PayloadKey(Kept<AeadKey>);
 
 impl PayloadKey {
     pub(crate) fn new(file_key: &FileKey, nonce: &[u8; NONCE]) -> Self {
-        Self(AeadKey::new(&kdf::hkdf(file_key.0.as_ref(), nonce, b"payload")))
+        Self(Kept::new(AeadKey::new(&kdf::hkdf(file_key.0.as_ref(), nonce, b"payload"))))
     }
 
     /// Seals chunks in place. Each slot of [`SEALED_CHUNK`] bytes ends with room for its tag; only the last may be

@@ -30,7 +30,7 @@ pub(crate) fn unwrap(stanza: &Stanza, identity: &StaticSecret) -> Result<Option<
     let share = PublicKey::from(decode_array::<32>(share)?);
     let body = stanza.wrapped_key()?;
     let key = wrap_key(identity, &share, &share, &PublicKey::from(identity)).ok_or(HeaderError::Stanza)?;
-    Ok(kdf::unwrap(&key, body).map(FileKey))
+    Ok(kdf::unwrap(&key, body).map(FileKey::keep))
 }
 
 /// Whether the point makes secrets that depend on both sides (it isn't of low order).

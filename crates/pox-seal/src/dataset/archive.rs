@@ -22,20 +22,22 @@ pub(crate) fn padding(size: u64) -> usize {
     (size.next_multiple_of(BLOCK as u64) - size) as usize
 }
 
-/// The bytes before an entry's content.
-pub(crate) fn header(path: &EntryPath, member: Member<'_>) -> Vec<u8> {
-    let mut name = path.as_bytes().to_vec();
+/// Appends the bytes before an entry's content.
+pub(crate) fn write_header(path: &EntryPath, member: Member<'_>, out: &mut Vec<u8>) {
+    let folder;
+    let mut name = path.as_bytes();
     let (kind, mode, seconds, size, target) = match member {
         Member::File { meta, size } => (b'0', meta.mode, meta.seconds, size, &b""[..]),
         Member::Folder { meta } => {
-            name.push(b'/');
+            folder = [name, b"/"].concat();
+            name = &folder;
             (b'5', meta.mode, meta.seconds, 0, &b""[..])
         }
         Member::Link { target } => (b'2', 0o777, 0, 0, target),
     };
     let mut records = Vec::new();
     if name.len() > NAME || !name.is_ascii() {
-        record(&mut records, b"path", &name);
+        record(&mut records, b"path", name);
     }
     if target.len() > NAME || !target.is_ascii() {
         record(&mut records, b"linkpath", target);
@@ -47,35 +49,45 @@ pub(crate) fn header(path: &EntryPath, member: Member<'_>) -> Vec<u8> {
     if ustar_seconds.is_none() {
         record(&mut records, b"mtime", seconds.to_string().as_bytes());
     }
-    let mut out = Vec::with_capacity(BLOCK);
     if !records.is_empty() {
-        out.extend_from_slice(&block(b"././@PaxHeader", 0o644, records.len() as u64, 0, b'x', b""));
+        block(b"././@PaxHeader", 0o644, records.len() as u64, 0, b'x', b"", out);
         let pad = padding(records.len() as u64);
         out.extend_from_slice(&records);
         out.extend_from_slice(&[0; BLOCK][..pad]);
     }
     let shown = if size > MAX_OCTAL { 0 } else { size };
-    out.extend_from_slice(&block(&name, mode, shown, ustar_seconds.unwrap_or(0), kind, target));
-    out
+    block(name, mode, shown, ustar_seconds.unwrap_or(0), kind, target, out);
 }
 
-/// One ustar header block; names are cut where a pax record carries them in full.
-fn block(name: &[u8], mode: u16, size: u64, seconds: u64, kind: u8, target: &[u8]) -> [u8; BLOCK] {
-    let mut out = [0; BLOCK];
-    let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
+/// Appends one ustar header block; names are cut where a pax record carries them in full.
+fn block(name: &[u8], mode: u16, size: u64, seconds: u64, kind: u8, target: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + BLOCK, 0);
+    let block = &mut out[start..];
+    let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &name[..name.len().min(NAME)]);
-    put(100, format!("{mode:07o}").as_bytes());
+    put(100, &octal::<7>(mode.into()));
     put(108, b"0000000");
     put(116, b"0000000");
-    put(124, format!("{size:011o}").as_bytes());
-    put(136, format!("{seconds:011o}").as_bytes());
+    put(124, &octal::<11>(size));
+    put(136, &octal::<11>(seconds));
     put(148, b"        ");
     put(156, &[kind]);
     put(157, &target[..target.len().min(NAME)]);
     put(257, b"ustar\x0000");
-    let sum: u32 = out.iter().map(|&byte| u32::from(byte)).sum();
-    out[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    out
+    let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+    block[148..154].copy_from_slice(&octal::<6>(sum.into()));
+    block[154] = 0;
+}
+
+/// A number in so many octal digits, which it must fit.
+fn octal<const N: usize>(mut number: u64) -> [u8; N] {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit += (number & 7) as u8;
+        number >>= 3;
+    }
+    digits
 }
 
 /// A pax record, `<length> <key>=<value>\n`, whose length counts its own digits.

@@ -1,370 +1,405 @@
-//! Writing a dataset's entries below a staging directory, checking each against the manifest.
+//! Opening `data.age` on all cores, and putting what the manifest says below a staging directory.
 
-use super::archive::{self, Member};
-use super::manifest::{Entry, Item, Kind, Meta, RootBuilder, Trailer};
-use super::open::{Invalid, Limits, Modes, OpenError, Opened, manifest_error, next_item};
+use super::base::Base;
+use super::layout::{Expected, Layout, Part, Target};
+use super::manifest::Meta;
+use super::open::{Invalid, OpenError, Opened};
 use super::path::EntryPath;
 use super::{ObjectName, Progress};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, BufRead, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use crate::age::PayloadKey;
+use crate::engine::{
+    CHUNK, Cipher, OpenFile, OpenedSegment, Piece, Segment, Team, TreeHash, read_at, run_fed, write_at,
+};
+use crate::hashing::Blake3Digest;
+use std::fs::File;
+use std::io::{self, BufRead, IoSlice, IoSliceMut, Read, Write};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Puts entries below a directory that nobody else uses.
-///
-/// Every folder on the way to an entry was made here, never a link, and every entry is created anew, so that a
-/// collision (twice the same name, or two that the file system takes for one) is an error and nothing is written
-/// through anything.
-pub(crate) struct Extract<'a> {
-    base: &'a Path,
-    modes: Modes,
-    limits: Limits,
-    progress: Progress<'a>,
-    root: RootBuilder,
-    entries: u64,
-    bytes: u64,
-    last: Option<EntryPath>,
-    /// The folders that hold the last entry. They get their permissions and times when they are left.
-    folders: Vec<(EntryPath, Meta)>,
+/// Where the sealed bytes come from.
+pub(crate) enum Feed<'a> {
+    /// A file of this machine, which workers read, each at its own offset.
+    File(File),
+    /// Anything else, which is read in order while workers open what was read before.
+    Stream(Box<dyn Read + 'a>),
 }
 
-impl<'a> Extract<'a> {
-    pub(crate) fn new(base: &'a Path, modes: Modes, limits: Limits, progress: Progress<'a>) -> Self {
-        let (root, folders) = (RootBuilder::default(), Vec::new());
-        Self { base, modes, limits, progress, root, entries: 0, bytes: 0, last: None, folders }
-    }
+/// What is opened, and with what.
+pub(crate) struct Sealed<'a> {
+    pub(crate) feed: Feed<'a>,
+    pub(crate) cipher: &'a PayloadKey,
+    /// Where the payload begins.
+    pub(crate) start: u64,
+    /// Most bytes of the sealed file that are read.
+    pub(crate) most: u64,
+}
 
-    /// Reads the manifest's entries and trailer, and the data beside them.
-    pub(crate) fn run<R: BufRead>(
+impl Sealed<'_> {
+    /// Opens everything that a manifest says, on a team, and hashes every sealed byte behind those hashed already.
+    ///
+    /// The outer error is the machine's or the source's. The inner one is for the owner, if the digest turns out to be the one
+    /// committed to: once something is wrong, the rest is hashed only.
+    pub(crate) fn extract<M: BufRead>(
         mut self,
-        kind: Kind,
-        manifest: &mut impl BufRead,
-        mut data: DataReader<R>,
-    ) -> Result<Opened, OpenError> {
-        let trailer = loop {
-            let (item, bytes) = next_item(manifest)?;
-            match item {
-                Item::Entry(entry) => {
-                    self.root.push(&bytes);
-                    self.entry(kind, entry, &mut data)?;
-                }
-                Item::Trailer(trailer) => break trailer,
-                Item::Header(_) => return Err(wrong_manifest()),
-            }
+        mut layout: Layout<'_, M>,
+        base: &Base,
+        hash: &mut TreeHash,
+        team: Team,
+        progress: Progress<'_>,
+    ) -> Result<Result<Opened, OpenError>, OpenError> {
+        let mut feeding = Feeding::new(&mut self.feed, self.most)?;
+        let opening = OpenFile {
+            cipher: self.cipher,
+            start: self.start,
+            len: feeding.len,
+            chunks: team.chunks(),
+            is_hashed: true,
         };
-        if kind == Kind::Tree {
-            data.expect(&archive::END)?;
-        }
-        data.expect_end()?;
-        let is_end = at_end_of(manifest)?;
-        let root = std::mem::take(&mut self.root).finish();
-        let counted = Trailer { entries: self.entries, bytes: self.bytes, root };
-        if trailer != counted || !is_end || (kind == Kind::File && self.entries != 1) {
-            return Err(wrong_manifest());
-        }
-        self.leave(None)?;
-        finish_base(self.base, self.modes)?;
-        Ok(Opened { kind, entries: self.entries, bytes: self.bytes, root: Some(root) })
+        let is_wrong = AtomicBool::new(false);
+        let file = feeding.file;
+        let mut account = Account { base, progress, bytes: 0, open: None, failure: None };
+        let mut plan = Some(&mut layout);
+        run_fed(
+            team,
+            |segment| {
+                let Some(mut job) = feeding.next(&opening, segment)? else { return Ok(None) };
+                if is_wrong.load(Ordering::Relaxed) {
+                    plan = None;
+                }
+                job.plan = match plan.as_mut().map(|layout| layout.next((opening.chunks * CHUNK) as u64)) {
+                    None => Planned::Nothing,
+                    Some(Ok(expected)) => Planned::Expected(expected),
+                    Some(Err(error @ OpenError::Io(_))) => return Err(error),
+                    Some(Err(error)) => {
+                        plan = None;
+                        Planned::Wrong(error)
+                    }
+                };
+                Ok(Some(job))
+            },
+            |job, segment| {
+                if let Some(file) = file {
+                    let range = opening.range(job.index);
+                    segment.place(range.start, (range.end - range.start) as usize);
+                    fill(file, segment, range.start)?;
+                }
+                let opened = opening.open_as(job.index, job.is_last, segment);
+                let outcome = match (job.plan, opened.bad) {
+                    _ if is_wrong.load(Ordering::Relaxed) => Ok(Vec::new()),
+                    (Planned::Nothing, _) => Ok(Vec::new()),
+                    (_, Some(_)) => Err(invalid(Invalid::Age)),
+                    (Planned::Wrong(error), None) => Err(error),
+                    (Planned::Expected(expected), None) => place(job.index, expected, segment, base),
+                };
+                if let Err(error @ OpenError::Io(_)) = outcome {
+                    return Err(error);
+                }
+                if outcome.is_err() {
+                    is_wrong.store(true, Ordering::Relaxed);
+                }
+                Ok((opened, outcome))
+            },
+            |(opened, outcome): (OpenedSegment, _), _| {
+                let [before, after] = &opened.edges;
+                hash.append(&opened.piece, [before, after]);
+                account.take(outcome, &is_wrong)
+            },
+        )?;
+        Ok(match account.failure {
+            Some(error) => Err(error),
+            None => layout.finish(),
+        })
     }
 
-    fn entry<R: BufRead>(
-        &mut self,
-        kind: Kind,
-        entry: Entry,
-        data: &mut DataReader<R>,
-    ) -> Result<(), OpenError> {
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            return Err(OpenError::Invalid { object: ObjectName::manifest(), reason: Invalid::TooLarge });
+    /// Hashes everything behind what is hashed, where there is nothing to open.
+    pub(crate) fn hash_rest(feed: &mut Feed<'_>, hash: &mut TreeHash, most: u64) -> Result<(), OpenError> {
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let count = match feed {
+                Feed::File(file) => {
+                    read_at(file, &mut [IoSliceMut::new(&mut buffer)], hash.len()).map(|count| count as usize)
+                }
+                Feed::Stream(reader) => read_full(reader, &mut buffer),
+            };
+            match count.map_err(source)? {
+                0 => return Ok(()),
+                count => hash.update(&buffer[..count]),
+            }
+            if hash.len() > most {
+                return Err(invalid(Invalid::TooLarge));
+            }
         }
-        self.place(entry.path())?;
-        match entry {
-            Entry::File { path, meta, size, offset, digest, .. } => {
-                if kind == Kind::Tree {
-                    data.expect(&archive::header(&path, Member::File { meta: &meta, size }))?;
+    }
+}
+
+/// One segment on its way to a worker.
+struct Job {
+    index: u64,
+    is_last: bool,
+    plan: Planned,
+}
+
+enum Planned {
+    Expected(Expected),
+    /// The manifest is wrong there.
+    Wrong(OpenError),
+    /// Something was wrong before.
+    Nothing,
+}
+
+/// Gives segments, one after the other.
+struct Feeding<'f, 's> {
+    file: Option<&'f File>,
+    stream: Option<&'f mut Box<dyn Read + 's>>,
+    /// The file's length; that of a stream isn't known.
+    len: u64,
+    most: u64,
+    index: u64,
+    /// The byte that was read to see whether another segment follows.
+    ahead: Option<u8>,
+    is_over: bool,
+}
+
+impl<'f, 's> Feeding<'f, 's> {
+    fn new(feed: &'f mut Feed<'s>, most: u64) -> Result<Self, OpenError> {
+        let (file, stream, len) = match feed {
+            Feed::File(file) => {
+                let len = file.metadata().map_err(source)?.len();
+                (Some(&*file), None, len)
+            }
+            Feed::Stream(reader) => (None, Some(reader), u64::MAX),
+        };
+        Ok(Self { file, stream, len, most, index: 0, ahead: None, is_over: false })
+    }
+
+    fn next(
+        &mut self,
+        opening: &OpenFile<'_, PayloadKey>,
+        segment: &mut Segment,
+    ) -> Result<Option<Job>, OpenError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let index = self.index;
+        let start = opening.range(index).start;
+        let end = match &mut self.stream {
+            None => {
+                self.is_over = index + 1 == opening.segments();
+                opening.range(index).end
+            }
+            Some(stream) => {
+                segment.place(start, opening.stride() as usize);
+                let known = usize::from(self.ahead.is_some());
+                if let Some(byte) = self.ahead.take() {
+                    segment[0] = byte;
                 }
-                if data.at != offset {
-                    return Err(wrong_manifest());
+                let filled = known + read_full(stream, &mut segment[known..]).map_err(source)?;
+                let mut next = [0];
+                let is_full = filled == segment.len();
+                if is_full && read_full(stream, &mut next).map_err(source)? == 1 {
+                    self.ahead = Some(next[0]);
                 }
-                self.file(&path, &meta, size, digest, data)?;
-                if kind == Kind::Tree {
-                    data.expect(&archive::END[..archive::padding(size)])?;
+                self.is_over = self.ahead.is_none();
+                segment.place(start, filled);
+                start + filled as u64
+            }
+        };
+        if end > self.most {
+            return Err(invalid(Invalid::TooLarge));
+        }
+        self.index += 1;
+        Ok(Some(Job { index, is_last: self.is_over, plan: Planned::Nothing }))
+    }
+}
+
+/// What is left to do in order, after a segment's parts were put in their places.
+enum Done {
+    /// So much of the content.
+    Bytes(u64),
+    /// Some of a file that lies in several segments.
+    Some {
+        file: Arc<Target>,
+        end: u64,
+        piece: Piece,
+        edges: [Vec<u8>; 2],
+    },
+    Leave {
+        path: EntryPath,
+        meta: Meta,
+    },
+}
+
+/// Compares an opened segment with what it has to be, and writes the entries in it.
+fn place(index: u64, expected: Expected, segment: &Segment, base: &Base) -> Result<Vec<Done>, OpenError> {
+    // An empty chunk says nothing, so that no two files open to the same.
+    let last = segment.len() - segment.len().saturating_sub(1) / PayloadKey::STRIDE * PayloadKey::STRIDE;
+    let is_alone = index == 0 && segment.len() == PayloadKey::STRIDE - CHUNK;
+    if last <= PayloadKey::STRIDE - CHUNK && !is_alone {
+        return Err(invalid(Invalid::Age));
+    }
+    let text = segment.text_len::<PayloadKey>();
+    if text != expected.text {
+        return Err(invalid(if text < expected.text { Invalid::File } else { Invalid::Content }));
+    }
+    let (mut at, mut done) = (0, Vec::new());
+    let mut bytes = 0;
+    for part in expected.parts {
+        match part {
+            Part::Literal(literal) => {
+                let mut wanted = &expected.literals[literal];
+                for found in segment.opened::<PayloadKey>(at..at + wanted.len()) {
+                    let (now, later) = wanted.split_at(found.len());
+                    if now != found {
+                        return Err(invalid(Invalid::Content));
+                    }
+                    at += now.len();
+                    wanted = later;
                 }
             }
-            Entry::Folder { path, meta, .. } if kind == Kind::Tree => {
-                data.expect(&archive::header(&path, Member::Folder { meta: &meta }))?;
-                DirBuilder::new().mode(0o700).create(self.at(&path)).map_err(collision)?;
-                self.folders.push((path, meta));
+            Part::File { file, content } => {
+                let range = at..at + (content.end - content.start) as usize;
+                at = range.end;
+                bytes += range.len() as u64;
+                if content == (0..file.size) {
+                    whole(&file, segment, range, base)?;
+                } else {
+                    done.push(some(file, content, segment, range)?);
+                }
             }
-            Entry::Link { path, target, .. } if kind == Kind::Tree => {
-                data.expect(&archive::header(&path, Member::Link { target: &target }))?;
-                symlink(std::ffi::OsStr::from_bytes(&target), self.at(&path)).map_err(collision)?;
+            Part::Link { path, target } => base.link(&path, &target)?,
+            Part::Leave { path, meta } => done.push(Done::Leave { path, meta }),
+        }
+    }
+    done.push(Done::Bytes(bytes));
+    Ok(done)
+}
+
+/// Writes a file that lies in one segment.
+fn whole(file: &Target, segment: &Segment, range: Range<usize>, base: &Base) -> Result<(), OpenError> {
+    let mut slices = segment.opened::<PayloadKey>(range.clone());
+    let (first, second) = (slices.next().unwrap_or_default(), slices.next());
+    let to = base.file(&file.path, &file.meta)?;
+    let digest = match second {
+        None => {
+            (&to).write_all(first).map_err(OpenError::Io)?;
+            Blake3Digest::of(first)
+        }
+        Some(_) => {
+            let mut hasher = blake3::Hasher::new();
+            segment.opened::<PayloadKey>(range.clone()).for_each(|slice| {
+                hasher.update(slice);
+            });
+            let mut slices: Vec<_> = segment.opened::<PayloadKey>(range).map(IoSlice::new).collect();
+            write_at(&to, &mut slices, 0).map_err(OpenError::Io)?;
+            Blake3Digest::from(*hasher.finalize().as_bytes())
+        }
+    };
+    if digest != file.digest {
+        return Err(invalid(Invalid::File));
+    }
+    base.finish_file(&to, &file.meta)
+}
+
+/// Writes and hashes some of a file.
+fn some(
+    file: Arc<Target>,
+    content: Range<u64>,
+    segment: &Segment,
+    range: Range<usize>,
+) -> Result<Done, OpenError> {
+    let slices: Vec<&[u8]> = segment.opened::<PayloadKey>(range).collect();
+    let (piece, edges) = Piece::of_slices(content.start, &slices);
+    let mut slices: Vec<_> = slices.into_iter().map(IoSlice::new).collect();
+    let to = file.file.as_ref().ok_or_else(|| OpenError::Io(io::ErrorKind::NotFound.into()))?;
+    write_at(to, &mut slices, content.start).map_err(OpenError::Io)?;
+    Ok(Done::Some { file, end: content.end, piece, edges })
+}
+
+/// What is kept account of, segment after segment.
+struct Account<'a> {
+    base: &'a Base,
+    progress: Progress<'a>,
+    bytes: u64,
+    /// The digest so far of the file that lies in several segments.
+    open: Option<TreeHash>,
+    failure: Option<OpenError>,
+}
+
+impl Account<'_> {
+    fn take(
+        &mut self,
+        outcome: Result<Vec<Done>, OpenError>,
+        is_wrong: &AtomicBool,
+    ) -> Result<(), OpenError> {
+        if self.failure.is_some() {
+            return Ok(());
+        }
+        match outcome.and_then(|done| done.into_iter().try_for_each(|done| self.settle(done))) {
+            Ok(()) => {
+                (self.progress)(self.bytes);
+                Ok(())
             }
-            Entry::Folder { .. } | Entry::Link { .. } => return Err(wrong_manifest()),
+            Err(error @ OpenError::Io(_)) => Err(error),
+            Err(error) => {
+                is_wrong.store(true, Ordering::Relaxed);
+                self.failure = Some(error);
+                Ok(())
+            }
+        }
+    }
+
+    fn settle(&mut self, done: Done) -> Result<(), OpenError> {
+        match done {
+            Done::Bytes(count) => self.bytes += count,
+            Done::Some { file, end, piece, edges: [before, after] } => {
+                let hash = self.open.get_or_insert_default();
+                hash.append(&piece, [&before, &after]);
+                if end < file.size {
+                    return Ok(());
+                }
+                if self.open.take().map(|hash| hash.digest()) != Some(file.digest) {
+                    return Err(invalid(Invalid::File));
+                }
+                if let Some(to) = &file.file {
+                    self.base.finish_file(to, &file.meta)?;
+                }
+            }
+            Done::Leave { path, meta } => self.base.finish_folder(&path, &meta)?,
         }
         Ok(())
     }
+}
 
-    /// Checks that a path follows the last one, in a folder that is there, and leaves the folders that are done.
-    fn place(&mut self, path: &EntryPath) -> Result<(), OpenError> {
-        if self.last.as_ref().is_some_and(|last| last >= path) {
-            return Err(wrong_manifest());
-        }
-        self.last = Some(path.clone());
-        self.leave(path.parent())?;
-        match self.folders.last().map(|(folder, _)| folder.as_bytes()) == path.parent() {
-            true => Ok(()),
-            false => Err(wrong_manifest()),
+/// Reads until the buffer is full or the source ends.
+pub(crate) fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(filled)
+}
 
-    /// Finishes the folders that don't hold `parent`.
-    fn leave(&mut self, parent: Option<&[u8]>) -> Result<(), OpenError> {
-        let holds = |folder: &EntryPath| {
-            let rest = parent.and_then(|parent| parent.strip_prefix(folder.as_bytes()));
-            rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-        };
-        while let Some((folder, meta)) = self.folders.pop_if(|(folder, _)| !holds(folder)) {
-            let path = self.at(&folder);
-            let handle = File::open(&path).map_err(OpenError::Io)?;
-            set_meta(&handle, &meta, self.modes, 0o111)?;
-        }
-        Ok(())
-    }
-
-    fn file<R: BufRead>(
-        &mut self,
-        path: &EntryPath,
-        meta: &Meta,
-        size: u64,
-        digest: crate::Blake3Digest,
-        data: &mut DataReader<R>,
-    ) -> Result<(), OpenError> {
-        if size > self.limits.bytes.saturating_sub(self.bytes) {
-            return Err(OpenError::Invalid { object: ObjectName::manifest(), reason: Invalid::TooLarge });
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(self.at(path))
-            .map_err(collision)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut left = size;
-        while left > 0 {
-            let ready = data.ready(left)?;
-            hasher.update(ready);
-            file.write_all(ready).map_err(OpenError::Io)?;
-            let count = ready.len();
-            left -= count as u64;
-            data.consume(count);
-            self.bytes += count as u64;
-            (self.progress)(self.bytes);
-        }
-        if crate::Blake3Digest::from(*hasher.finalize().as_bytes()) != digest {
-            return Err(wrong_data(Invalid::File));
-        }
-        finish_file(&file, meta, self.modes)
-    }
-
-    fn at(&self, path: &EntryPath) -> PathBuf {
-        self.base.join(path.as_path())
+fn fill(file: &File, out: &mut [u8], offset: u64) -> Result<(), OpenError> {
+    let len = out.len() as u64;
+    match read_at(file, &mut [IoSliceMut::new(out)], offset).map_err(source)? == len {
+        true => Ok(()),
+        false => Err(source(io::ErrorKind::UnexpectedEof.into())),
     }
 }
 
-/// Sets a file's time and permissions.
-pub(crate) fn finish_file(file: &File, meta: &Meta, modes: Modes) -> Result<(), OpenError> {
-    set_meta(file, meta, modes, 0)
+pub(crate) fn source(error: io::Error) -> OpenError {
+    OpenError::Source { object: ObjectName::data(), error }
 }
 
-fn set_meta(file: &File, meta: &Meta, modes: Modes, search: u32) -> Result<(), OpenError> {
-    let whole = Duration::from_secs(meta.seconds.unsigned_abs());
-    let time = match meta.seconds >= 0 {
-        true => SystemTime::UNIX_EPOCH.checked_add(whole),
-        false => SystemTime::UNIX_EPOCH.checked_sub(whole),
-    };
-    let time = time.and_then(|time| time.checked_add(Duration::from_nanos(meta.nanoseconds.into())));
-    file.set_modified(time.ok_or_else(wrong_manifest)?).map_err(OpenError::Io)?;
-    let mode = u32::from(meta.mode);
-    let mode = match modes {
-        Modes::AsSealed => mode,
-        Modes::ReadOnly if mode & 0o111 != 0 => 0o555,
-        Modes::ReadOnly => 0o444 | search,
-    };
-    file.set_permissions(Permissions::from_mode(mode)).map_err(OpenError::Io)
-}
-
-/// Whether a manifest has nothing more.
-pub(crate) fn at_end_of(manifest: &mut impl BufRead) -> Result<bool, OpenError> {
-    manifest.fill_buf().map(|rest| rest.is_empty()).map_err(manifest_error)
-}
-
-/// Sets the permissions of the folder that everything was extracted into.
-pub(crate) fn finish_base(base: &Path, modes: Modes) -> Result<(), OpenError> {
-    let mode = if modes == Modes::ReadOnly { 0o555 } else { 0o755 };
-    fs::set_permissions(base, Permissions::from_mode(mode)).map_err(OpenError::Io)
-}
-
-/// Reads the opened `data.age` and knows where it is.
-pub(crate) struct DataReader<R> {
-    inner: R,
-    at: u64,
-}
-
-impl<R: BufRead> DataReader<R> {
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner, at: 0 }
-    }
-
-    /// Some of the next bytes, at least one and at most `most`.
-    fn ready(&mut self, most: u64) -> Result<&[u8], OpenError> {
-        let ready = self.inner.fill_buf().map_err(|_| wrong_data(Invalid::Age))?;
-        if ready.is_empty() {
-            return Err(wrong_data(Invalid::File));
-        }
-        Ok(&ready[..ready.len().min(usize::try_from(most).unwrap_or(usize::MAX))])
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.inner.consume(count);
-        self.at += count as u64;
-    }
-
-    /// Reads bytes that are known beforehand.
-    fn expect(&mut self, wanted: &[u8]) -> Result<(), OpenError> {
-        let mut got = vec![0; wanted.len()];
-        self.inner.read_exact(&mut got).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => wrong_data(Invalid::Content),
-            _ => wrong_data(Invalid::Age),
-        })?;
-        self.at += wanted.len() as u64;
-        if got == wanted { Ok(()) } else { Err(wrong_data(Invalid::Content)) }
-    }
-
-    fn expect_end(&mut self) -> Result<(), OpenError> {
-        match self.inner.fill_buf().map_err(|_| wrong_data(Invalid::Age))?.is_empty() {
-            true => Ok(()),
-            false => Err(wrong_data(Invalid::Content)),
-        }
-    }
-}
-
-fn wrong_manifest() -> OpenError {
-    OpenError::Invalid { object: ObjectName::manifest(), reason: Invalid::Content }
-}
-
-fn wrong_data(reason: Invalid) -> OpenError {
+fn invalid(reason: Invalid) -> OpenError {
     OpenError::Invalid { object: ObjectName::data(), reason }
 }
 
-/// Two entries that are one to this file system are the dataset's fault, anything else the machine's.
-fn collision(error: io::Error) -> OpenError {
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => wrong_manifest(),
-        _ => OpenError::Io(error),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::manifest::{Root, write_item};
-    use super::*;
-    use crate::Blake3Digest;
-
-    const META: Meta = Meta { mode: 0o644, seconds: 0, nanoseconds: 0 };
-
-    fn path(text: &str) -> EntryPath {
-        EntryPath::new(text.into()).unwrap()
-    }
-
-    fn file(name: &str, content: &str) -> (Entry, Vec<u8>) {
-        let (path, size, digest) = (path(name), content.len() as u64, Blake3Digest::of(content.as_bytes()));
-        let mut bytes = archive::header(&path, Member::File { meta: &META, size });
-        bytes.extend_from_slice(content.as_bytes());
-        bytes.extend_from_slice(&archive::END[..archive::padding(size)]);
-        (Entry::File { path, meta: META, size, offset: 0, digest, salt: [0; 32] }, bytes)
-    }
-
-    fn folder(name: &str) -> (Entry, Vec<u8>) {
-        let bytes = archive::header(&path(name), Member::Folder { meta: &META });
-        (Entry::Folder { path: path(name), meta: META, salt: [0; 32] }, bytes)
-    }
-
-    fn link(name: &str, target: &str) -> (Entry, Vec<u8>) {
-        let target = target.as_bytes();
-        let bytes = archive::header(&path(name), Member::Link { target });
-        (Entry::Link { path: path(name), target: target.to_vec(), salt: [0; 32] }, bytes)
-    }
-
-    /// Extracts what an owner may have put together by hand.
-    fn extract(
-        entries: Vec<(Entry, Vec<u8>)>,
-        change: impl Fn(&mut Trailer, &mut Vec<u8>),
-    ) -> Result<Opened, OpenError> {
-        let (mut manifest, mut data, mut root) = (Vec::new(), Vec::new(), RootBuilder::default());
-        let mut trailer = Trailer { entries: 0, bytes: 0, root: Root([0; 32]) };
-        for (mut entry, bytes) in entries {
-            if let Entry::File { offset, path, meta, size, .. } = &mut entry {
-                *offset =
-                    (data.len() + archive::header(path, Member::File { meta, size: *size }).len()) as u64;
-                trailer.bytes += *size;
-            }
-            let item = Item::Entry(entry).encode();
-            write_item(&mut manifest, &item).unwrap();
-            root.push(&item);
-            trailer.entries += 1;
-            data.extend_from_slice(&bytes);
-        }
-        trailer.root = root.finish();
-        data.extend_from_slice(&archive::END);
-        change(&mut trailer, &mut data);
-        write_item(&mut manifest, &Item::Trailer(trailer).encode()).unwrap();
-        let base = tempfile::TempDir::new().unwrap();
-        let mut progress = |_| ();
-        let extract = Extract::new(base.path(), Modes::AsSealed, Limits::NONE, &mut progress);
-        extract.run(Kind::Tree, &mut &manifest[..], DataReader::new(&data[..]))
-    }
-
-    #[test]
-    fn a_tree_put_together_well_is_taken() {
-        let entries = vec![folder("a"), file("a/x", "x"), link("a/y", "../b"), file("b", "b")];
-        assert_eq!(extract(entries, |_, _| ()).unwrap().entries, 4);
-    }
-
-    #[test]
-    fn tricks_with_entries_are_refused() {
-        let cases = [
-            vec![file("b", "b"), file("a", "a")],
-            vec![file("a", "a"), file("a", "b")],
-            vec![folder("a"), file("a", "a")],
-            vec![file("a/x", "x")],
-            vec![file("a", "a"), file("a/x", "x")],
-            vec![link("a", "."), file("a/x", "x")],
-            vec![folder("a"), file("b", "b"), file("a/x", "x")],
-            vec![folder("a"), file("ab/x", "x")],
-        ];
-        for (index, entries) in cases.into_iter().enumerate() {
-            assert!(matches!(extract(entries, |_, _| ()), Err(OpenError::Invalid { .. })), "case {index}");
-        }
-    }
-
-    #[test]
-    fn totals_and_archive_must_agree() {
-        let entries = || vec![folder("a"), file("a/x", "content")];
-        let changes: [fn(&mut Trailer, &mut Vec<u8>); 7] = [
-            |trailer, _| trailer.entries += 1,
-            |trailer, _| trailer.bytes -= 1,
-            |trailer, _| trailer.root.0[0] ^= 1,
-            |_, data| data.push(0),
-            |_, data| data.truncate(data.len() - 1),
-            |_, data| data[0] ^= 1,
-            |_, data| data[2 * 512] ^= 1,
-        ];
-        for (index, change) in changes.into_iter().enumerate() {
-            assert!(matches!(extract(entries(), change), Err(OpenError::Invalid { .. })), "change {index}");
-        }
-        assert!(extract(entries(), |_, _| ()).is_ok());
-    }
-}
+mod tests;

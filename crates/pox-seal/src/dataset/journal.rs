@@ -84,7 +84,7 @@ impl Writer {
         random: &mut dyn Randomness,
     ) -> io::Result<Self> {
         let secret = draw::<32>(random).map_err(io::Error::other)?;
-        let start = Start { job, file_key: FileKey(file_key.0.clone()), nonce: *nonce, secret, chunks };
+        let start = Start { job, file_key: file_key.again(), nonce: *nonce, secret, chunks };
         let sealed = seal_bytes(recipients, &start.encode(), random).map_err(io::Error::other)?;
         file.write_all(&frame(START, &sealed))?;
         Self::session(file, &start, random)

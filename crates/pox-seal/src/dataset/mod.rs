@@ -22,10 +22,12 @@
 
 mod archive;
 mod b3sums;
+mod base;
 mod crypt4gh;
 mod directory;
 mod extract;
 mod journal;
+mod layout;
 mod manifest;
 mod open;
 mod pack;
@@ -33,7 +35,7 @@ mod path;
 mod plan;
 mod resume;
 mod seal;
-mod single;
+mod state;
 mod tree;
 
 pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
@@ -49,6 +51,7 @@ pub use open::{Invalid, Limits, Modes, ObjectKeys, OpenError, Opened, file_keys,
 pub use path::{BadPath, EntryPath, MAX_COMPONENT, MAX_DEPTH, MAX_PATH};
 pub use resume::{Begun, Sealing, seal_resumable};
 pub use seal::{SealError, SealedDataset, SealedObject, seal};
+pub use state::state;
 
 use std::fs::File;
 use std::io::{self, Read};

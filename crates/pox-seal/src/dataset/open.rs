@@ -1,16 +1,19 @@
 //! Opening a dataset: everything is checked before anything is visible.
 
 use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_TEXT, ObjectName, parse_hex};
+use super::base::{Base, finish_base};
 use super::directory::Staging;
-use super::extract::{DataReader, Extract, finish_base};
+use super::extract::{Feed, Sealed, read_full};
+use super::layout::Layout;
 use super::manifest::{Header, Item, Kind, Root, read_item};
 use super::{ObjectSource, Progress, crypt4gh};
 use crate::age::{AgeError, Locked, Opener, PayloadKey};
 use crate::crypt4gh::ContentKeys;
+use crate::engine::{Team, TreeHash, read_at};
 use crate::hashing::{Blake3Digest, HashReader};
 use crate::keys::{FileKey, Identity};
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, IoSliceMut, Read, Seek, Write};
 use std::path::Path;
 use tempfile::{SpooledTempFile, spooled_tempfile_in};
 
@@ -189,41 +192,9 @@ pub fn open(
         _ => return Err(OpenError::Invalid { object: name, reason: Invalid::Content }),
     };
 
-    let object = ObjectName::data();
-    if kind == Kind::File
-        && let Some(data) =
-            source.file(&object).map_err(|error| OpenError::Source { object: object.clone(), error })?
-    {
-        let base = staging.path();
-        let opened = super::single::open(&public, &data, keys, &mut manifest, base, modes, limits, progress)?;
-        finish_base(base, modes)?;
-        return publish(&public, opened, staging);
-    }
-    let digest = public.digest(&object);
-    let input =
-        source.open(&object, 0).map_err(|error| OpenError::Source { object: object.clone(), error })?;
-    let most = crate::age::sealed_len(limits.bytes.min(MAX_PAYLOAD)) + START;
-    let mut hashing = HashReader::new(Watched { inner: input, failure: None }, most);
-    let outcome = (|| {
-        // The buffer serves the header only: a read of a whole batch goes past it.
-        let data = public.unlock(&object, BufReader::new(&mut hashing), keys)?;
-        let extract = Extract::new(staging.path(), modes, limits, progress);
-        extract.run(kind, &mut manifest, DataReader::new(data))
-    })();
-    if let Some(error) = hashing.inner_mut().failure.take() {
-        return Err(OpenError::Source { object, error });
-    }
-    if let Err(OpenError::Io(error)) = outcome {
-        return Err(OpenError::Io(error));
-    }
-    // Bytes that aren't the committed ones are the storage's doing, whatever else they led to.
-    let drained = io::copy(&mut hashing, &mut io::sink());
-    let opened = match (drained, hashing.inner_mut().failure.take()) {
-        (Err(_), Some(error)) => return Err(OpenError::Source { object, error }),
-        (Err(_), None) => return Err(OpenError::Invalid { object, reason: Invalid::TooLarge }),
-        (Ok(_), _) if hashing.digest() != digest => return Err(OpenError::Mismatch { object }),
-        (Ok(_), _) => outcome?,
-    };
+    let team = Team::of_machine();
+    let opened =
+        public.extract(source, keys, kind, &mut manifest, staging.path(), limits, modes, team, progress)?;
     publish(&public, opened, staging)
 }
 
@@ -338,6 +309,64 @@ impl Public {
         }
         spool.rewind().map_err(OpenError::Io)?;
         Ok(spool)
+    }
+
+    /// Opens `data.age` below a folder, entry by entry, and compares what it read with its digest.
+    #[allow(clippy::too_many_arguments)] // what `open` was asked for
+    fn extract(
+        &self,
+        source: &mut dyn ObjectSource,
+        keys: &ObjectKeys,
+        kind: Kind,
+        manifest: &mut impl BufRead,
+        base: &Path,
+        limits: Limits,
+        modes: Modes,
+        team: Team,
+        progress: Progress<'_>,
+    ) -> Result<Opened, OpenError> {
+        let object = ObjectName::data();
+        let failed = |error| OpenError::Source { object: ObjectName::data(), error };
+        let mut head = vec![0; crate::age::MAX_HEADER + crate::age::NONCE];
+        let local = source.file(&object).map_err(failed)?;
+        let mut feed = match local {
+            Some(file) => Feed::File(file),
+            None => Feed::Stream(source.open(&object, 0).map_err(failed)?),
+        };
+        let count = match &mut feed {
+            Feed::File(file) => {
+                read_at(file, &mut [IoSliceMut::new(&mut head)], 0).map(|count| count as usize)
+            }
+            Feed::Stream(reader) => read_full(reader, &mut head),
+        };
+        head.truncate(count.map_err(failed)?);
+        let most = crate::age::sealed_len(limits.bytes.min(MAX_PAYLOAD)) + START;
+        let mut hash = TreeHash::default();
+        let outcome = match self.unlock_payload(&object, &head[..], keys) {
+            Err(error) => {
+                hash.update(&head);
+                Sealed::hash_rest(&mut feed, &mut hash, most)?;
+                Err(error)
+            }
+            Ok((cipher, start)) => {
+                let rest = head.split_off(start as usize);
+                hash.update(&head);
+                if let Feed::Stream(reader) = feed {
+                    // A byte is read now and then, to see whether there is one: not by a request of its own.
+                    feed = Feed::Stream(Box::new(BufReader::new(io::Cursor::new(rest).chain(reader))));
+                }
+                let below = Base::new(base, modes).map_err(OpenError::Io)?;
+                let layout = Layout::new(kind, manifest, &below, limits);
+                let sealed = Sealed { feed, cipher: &cipher, start, most };
+                let opened = sealed.extract(layout, &below, &mut hash, team, progress)?;
+                opened.and_then(|opened| finish_base(base, modes).map(|()| opened))
+            }
+        };
+        // Bytes that aren't the committed ones are the storage's doing, whatever else they led to.
+        match hash.digest() == self.digest(&object) {
+            true => outcome,
+            false => Err(OpenError::Mismatch { object }),
+        }
     }
 
     /// Opens an object with its key, once the key is the one committed to.
@@ -456,4 +485,4 @@ const MAX_PAYLOAD: u64 = 1 << 62;
 /// Room for header and nonce in a limit.
 const START: u64 = (crate::age::MAX_HEADER + crate::age::NONCE) as u64;
 /// Sealed manifest bytes kept in memory before a temporary file in the destination takes over.
-const SPOOL_IN_MEMORY: usize = 16 * 1024 * 1024;
+const SPOOL_IN_MEMORY: usize = 4 * 1024 * 1024;

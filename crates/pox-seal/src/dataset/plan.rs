@@ -173,7 +173,7 @@ impl Plan {
             }
             Some(Found::File(file)) => {
                 let size = file.stamp.size;
-                let head = archive::header(&file.path, Member::File { meta: &file.meta, size });
+                let head = header(&file.path, Member::File { meta: &file.meta, size });
                 let padding = archive::padding(size);
                 if padding > 0 {
                     self.ahead.push(Step::Bytes(vec![0; padding]));
@@ -182,16 +182,22 @@ impl Plan {
                 self.ahead.push(Step::Bytes(head));
             }
             Some(Found::Folder { path, meta }) => {
-                let head = archive::header(&path, Member::Folder { meta: &meta });
+                let head = header(&path, Member::Folder { meta: &meta });
                 self.ahead.push(Step::Folder { path, meta });
                 self.ahead.push(Step::Bytes(head));
             }
             Some(Found::Link { path, target }) => {
-                let head = archive::header(&path, Member::Link { target: &target });
+                let head = header(&path, Member::Link { target: &target });
                 self.ahead.push(Step::Link { path, target });
                 self.ahead.push(Step::Bytes(head));
             }
         }
         Ok(())
     }
+}
+
+fn header(path: &EntryPath, member: Member<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    archive::write_header(path, member, &mut out);
+    out
 }

@@ -5,10 +5,10 @@ use super::journal::{self, DoneEntry, Journal, Writer};
 use super::manifest::Entry;
 use super::pack::{Account, Data, Journaling, Packing};
 use super::plan::{Part, Plan};
-use super::seal::{Manifest, SealError, SealedDataset};
+use super::seal::{Manifest, SealError, SealedDataset, suited};
 use super::{ObjectName, ObjectSink, Progress};
 use crate::engine::{Team, read_at};
-use crate::keys::{FileKey, Identity, Recipient};
+use crate::keys::{Identity, Recipient};
 use crate::random::Randomness;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -132,7 +132,7 @@ impl Sealing<'_> {
         progress: Progress<'_>,
     ) -> Result<SealedDataset, SealError> {
         sink.clear().map_err(SealError::Sink)?;
-        let team = self.team;
+        let team = suited(self.team, self.inputs);
         let data = Data::new(self.recipients, team.chunks(), random)?;
         let plan = Plan::new(self.inputs, data.span())?;
         let mut manifest = Manifest::start(plan.kind(), self.recipients, random)?;
@@ -167,7 +167,7 @@ impl Sealing<'_> {
         if written < checkpoint.hash.len() {
             return Err(SealError::Diverged);
         }
-        let key = FileKey(start.file_key.0.clone());
+        let key = start.file_key.again();
         let head = read_head(&file).map_err(SealError::Sink)?;
         let data = Data::taken_up(key, start.nonce, head, start.chunks).map_err(|_| SealError::Diverged)?;
         let data = data.ok_or(SealError::Diverged)?;

@@ -144,7 +144,7 @@ pub fn seal(
     random: &mut dyn Randomness,
     progress: Progress<'_>,
 ) -> Result<SealedDataset, SealError> {
-    let team = Team::of_machine();
+    let team = suited(Team::of_machine(), inputs);
     let data = Data::new(recipients, team.chunks(), random)?;
     let plan = Plan::new(inputs, data.span())?;
     let mut manifest = Manifest::start(plan.kind(), recipients, random)?;
@@ -154,6 +154,14 @@ pub fn seal(
     let (object, bytes) = Packing::new(&data, to, 0).run(team, plan, account)?;
     sink.close().map_err(SealError::Sink)?;
     manifest.publish(bytes, object, sink)
+}
+
+/// The team for these inputs.
+pub(crate) fn suited(team: Team, inputs: &[&Path]) -> Team {
+    match inputs {
+        [one] if one.is_file() => team,
+        _ => team.on_trees(),
+    }
 }
 
 /// The manifest while it grows. It is small for most datasets, and sealed from the first byte, so that it may wait on

@@ -92,8 +92,12 @@ impl<C: Cipher> OpenFile<'_, C> {
 
     /// Hashes and opens a segment that is in memory whole, in place.
     pub(crate) fn open(&self, index: u64, segment: &mut Segment) -> OpenedSegment {
-        let is_last = index + 1 == self.segments();
-        let mut hasher = PieceHasher::new(self.range(index).start);
+        self.open_as(index, index + 1 == self.segments(), segment)
+    }
+
+    /// The same where the file's length isn't known beforehand.
+    pub(crate) fn open_as(&self, index: u64, is_last: bool, segment: &mut Segment) -> OpenedSegment {
+        let mut hasher = PieceHasher::new(self.start + index * self.stride());
         let edges = if self.is_hashed { hasher.edges(segment) } else { Default::default() };
         let (first, count) = (index * self.chunks as u64, segment.len().div_ceil(C::STRIDE));
         let mut bad = None;
@@ -113,7 +117,8 @@ impl<C: Cipher> OpenFile<'_, C> {
         OpenedSegment { piece: hasher.finish(), edges, bad }
     }
 
-    fn stride(&self) -> u64 {
+    /// Bytes of every whole segment of the sealed file.
+    pub(crate) fn stride(&self) -> u64 {
         (self.chunks * C::STRIDE) as u64
     }
 }

@@ -12,8 +12,8 @@ mod pipeline;
 mod segment;
 mod tree_hash;
 
-pub(crate) use file::{OpenFile, SealFile, SealedSegment, read_at, write_at};
-pub(crate) use pipeline::{MAX_CHUNKS, run};
+pub(crate) use file::{OpenFile, OpenedSegment, SealFile, SealedSegment, read_at, write_at};
+pub(crate) use pipeline::{MAX_CHUNKS, run, run_fed};
 pub use pipeline::{MAX_WORKERS, Team};
 pub(crate) use segment::Segment;
 pub(crate) use tree_hash::{Piece, PieceHasher, TreeHash};

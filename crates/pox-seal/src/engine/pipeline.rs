@@ -40,6 +40,12 @@ impl Team {
         Self { chunks: Some(chunks.clamp(1, MAX_CHUNKS)), ..self }
     }
 
+    /// The same workers on segments half as long, where each has beside it what it holds: paths and headers of small files, which
+    /// take up to twice their segment.
+    pub(crate) fn on_trees(self) -> Self {
+        self.on_segments_of(self.chunks() / 2)
+    }
+
     /// Chunks of a segment, so that all segments together stay within [`MAX_MEMORY`].
     pub(crate) fn chunks(self) -> usize {
         if let Some(chunks) = self.chunks {
@@ -101,6 +107,94 @@ where
         drop(free);
         outcome
     })
+}
+
+/// The same with a source that only the calling thread can ask: `feed` may fill the segment that its job will be worked on in,
+/// and does so while the workers work on earlier ones.
+pub(crate) fn run_fed<J, D, E>(
+    team: Team,
+    mut feed: impl FnMut(&mut Segment) -> Result<Option<J>, E>,
+    work: impl Fn(J, &mut Segment) -> Result<D, E> + Sync,
+    mut commit: impl FnMut(D, &mut Segment) -> Result<(), E>,
+) -> Result<(), E>
+where
+    J: Send,
+    D: Send,
+    E: Send,
+{
+    if team.workers == 1 {
+        let mut segment = Segment::new(team.chunks());
+        while let Some(job) = feed(&mut segment)? {
+            let done = work(job, &mut segment)?;
+            commit(done, &mut segment)?;
+        }
+        return Ok(());
+    }
+    let (jobs, claims) = channel::<(u64, J, Segment)>();
+    let claims = Mutex::new(claims);
+    let (finished, results) = channel();
+    thread::scope(|scope| {
+        for _ in 0..team.workers {
+            let finished = finished.clone();
+            scope.spawn(|| serve(&claims, &work, finished));
+        }
+        drop(finished);
+        // Dropped when this returns, which lets the workers go.
+        let jobs = jobs;
+        let mut free: Vec<Segment> = (0..team.segments()).map(|_| Segment::new(team.chunks())).collect();
+        let (mut early, mut turn, mut fed, mut over) = (BTreeMap::new(), 0, 0, None);
+        loop {
+            // What is done is taken whenever it is there, and waited for if there is nothing else to do.
+            let is_idle = free.is_empty() || over.is_some();
+            if is_idle && turn == fed {
+                break;
+            }
+            let result = if is_idle { results.recv().ok() } else { results.try_recv().ok() };
+            match result {
+                // A worker panicked: leave, so that the scope can end and say so.
+                Some((_, None)) => return Ok(()),
+                Some((index, Some(result))) => {
+                    early.insert(index, result);
+                    while let Some(result) = early.remove(&turn) {
+                        let (done, mut segment) = result?;
+                        commit(done, &mut segment)?;
+                        free.push(segment);
+                        turn += 1;
+                    }
+                }
+                None if is_idle => return Ok(()),
+                None => {
+                    let mut segment = free.pop().expect("there is a free one, or this would wait");
+                    match feed(&mut segment) {
+                        Ok(Some(job)) => {
+                            // Fails only if every worker panicked, which is heard of above.
+                            let _ = jobs.send((fed, job, segment));
+                            fed += 1;
+                        }
+                        Ok(None) => over = Some(Ok(())),
+                        Err(error) => over = Some(Err(error)),
+                    }
+                }
+            }
+        }
+        over.unwrap_or(Ok(()))
+    })
+}
+
+fn serve<J, D, E>(
+    claims: &Mutex<Receiver<(u64, J, Segment)>>,
+    work: &impl Fn(J, &mut Segment) -> Result<D, E>,
+    finished: Sender<Message<D, E>>,
+) {
+    loop {
+        let Ok((index, job, mut segment)) = lock(claims).recv() else { return };
+        let mut lost = Lost(index, finished.clone(), false);
+        let result = work(job, &mut segment).map(|done| (done, segment));
+        lost.2 = true;
+        if finished.send((index, Some(result))).is_err() {
+            return;
+        }
+    }
 }
 
 struct Source<F> {
@@ -234,6 +328,52 @@ mod tests {
             assert_eq!(run(Team::of(workers), count_to(100), work, commit), Err(40));
             assert_eq!(seen, (0..40).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn what_is_fed_comes_in_order_with_its_segment() {
+        for workers in [1, 2, 5] {
+            for end in [100, 41] {
+                let (mut next, mut seen) = (count_to(end), Vec::new());
+                let feed = |segment: &mut Segment| {
+                    let job = next()?;
+                    segment.place(0, 1);
+                    segment[0] = job.unwrap_or(0) as u8;
+                    if job == Some(60) { Err(60) } else { Ok(job) }
+                };
+                let work = |job, segment: &mut Segment| {
+                    dawdle(1000 - job);
+                    if job >= 40 && end == 41 { Err(job) } else { Ok((job, segment[0])) }
+                };
+                let commit = |(job, byte): (u64, u8), segment: &mut Segment| {
+                    assert_eq!((byte, segment[0]), (job as u8, job as u8));
+                    seen.push(job);
+                    Ok(())
+                };
+                let error = if end == 41 { 40 } else { 60 };
+                assert_eq!(run_fed(Team::of(workers), feed, work, commit), Err(error));
+                assert_eq!(seen, (0..error).collect::<Vec<_>>());
+            }
+        }
+        let mut commits = 0;
+        let mut next = count_to(9);
+        let commit = |_, _: &mut Segment| {
+            commits += 1;
+            Ok(())
+        };
+        assert_eq!(run_fed(Team::of(3), |_| next(), |job, _| Ok(job), commit), Ok(()));
+        assert_eq!(commits, 9);
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_worker_that_panics_while_it_is_fed_is_heard_of() {
+        let work = |job, _: &mut Segment| {
+            assert_ne!(job, 20);
+            Ok(job)
+        };
+        let mut next = count_to(1_000);
+        let _ = run_fed(Team::of(3), |_| next(), work, |_, _| Ok(()));
     }
 
     #[test]

@@ -30,6 +30,24 @@ impl Segment {
         self.touched = self.touched.max(self.used.end);
     }
 
+    /// Plaintext bytes of a segment that was opened.
+    pub(crate) fn text_len<C: Cipher>(&self) -> usize {
+        let slots = self.len().div_ceil(C::STRIDE);
+        self.len().saturating_sub(slots * (C::STRIDE - CHUNK))
+    }
+
+    /// The plaintext bytes in this range of a segment that was opened, counted without what sealing added.
+    pub(crate) fn opened<C: Cipher>(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        let mut at = range.start;
+        std::iter::from_fn(move || {
+            let from = at % CHUNK;
+            let count = (CHUNK - from).min(range.end.saturating_sub(at));
+            let start = at / CHUNK * C::STRIDE + C::HEAD + from;
+            at += count;
+            (count > 0).then(|| &self[start..start + count])
+        })
+    }
+
     /// The texts of a whole segment that was opened.
     pub(crate) fn opened_texts<C: Cipher>(&self) -> Vec<IoSlice<'_>> {
         let text = |slot: &[u8]| {

@@ -5,6 +5,7 @@ use crate::cli::{Format, Seal};
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
 use crate::progress::ByteProgress;
+use crate::unfinished::Unfinished;
 use crate::{locate, sealed};
 use pox_core::DatasetCommitment;
 use pox_seal::dataset::{Begun, SealError, SealedDataset, Sealing, seal_resumable};
@@ -140,20 +141,28 @@ fn seal_and_store(
 ) -> Result<SealedDataset, Failure> {
     let store = Store::open(location, &context.access([&*location.to_string()]))
         .map_err(|error| Failure::from(error).about(location))?;
-    sealed::check_free(&store, location)?;
-    let scratch = scratch()?;
-    let folder = scratch.path().join("dataset");
-    let made = seal_into(context, args, recipients, &folder)?;
-    if let Err(failure) = sealed::upload(context, &made, &folder, &store) {
-        // Sealed anew it would be other bytes, of which nothing that was stored could be used.
-        let kept = scratch.keep().join("dataset");
+    let (mut unfinished, found) = unfinished(context, args, recipients, &location.to_string())?;
+    match &found {
+        Some(made)
+            if sealed::is_stored(&store, &unfinished.dataset())
+                .map_err(|failure| failure.about(location))? =>
+        {
+            let made = made.clone();
+            unfinished.finish();
+            return Ok(made);
+        }
+        _ => sealed::check_free(&store, location).inspect_err(|_| unfinished.leave())?,
+    }
+    let made = seal_unfinished(context, args, recipients, &mut unfinished, found)?;
+    if let Err(failure) = sealed::upload(context, &made, &mut unfinished, &store) {
         let failure = failure.about(location);
+        let waits = unfinished.dataset();
         return Err(failure.with_next(format!(
-            "the sealed dataset is in {}; go on with `pox copy {} {location}`",
-            kept.display(),
-            kept.display()
+            "the sealed dataset waits in {}; run the same command again, and it goes on from there",
+            waits.display()
         )));
     }
+    unfinished.finish();
     Ok(made)
 }
 
@@ -162,17 +171,48 @@ fn seal_and_add(
     args: &Seal,
     recipients: &[Recipient],
 ) -> Result<(SealedDataset, Location), Failure> {
-    let scratch = scratch()?;
-    let folder = scratch.path().join("dataset");
-    let made = seal_into(context, args, recipients, &folder)?;
-    let location = sealed::add(context, &folder)?;
+    let (mut unfinished, found) = unfinished(context, args, recipients, "ipfs:")?;
+    let made = seal_unfinished(context, args, recipients, &mut unfinished, found)?;
+    let location = sealed::add(context, &unfinished.dataset())?;
+    unfinished.finish();
     Ok((made, location))
 }
 
-fn scratch() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir()
-        .map_err(|error| Failure::machine(format!("cannot make a temporary folder: {error}")))
-        .hint(sealed::SCRATCH_HINT)
+/// The place where a dataset waits until it is stored, and what is whole there.
+fn unfinished(
+    context: &Context,
+    args: &Seal,
+    recipients: &[Recipient],
+    to: &str,
+) -> Result<(Unfinished, Option<SealedDataset>), Failure> {
+    let inputs: Vec<&Path> = args.paths.iter().map(PathBuf::as_path).collect();
+    let form = format!("{:?} {:?}", args.format, args.recipient_c4gh);
+    let mut unfinished = Unfinished::open(&inputs, recipients, to, &form)?;
+    let found = unfinished.sealed()?;
+    if found.is_some() {
+        context.output.say("this was sealed before, and storing it was interrupted: going on with that");
+    }
+    Ok((unfinished, found))
+}
+
+fn seal_unfinished(
+    context: &Context,
+    args: &Seal,
+    recipients: &[Recipient],
+    unfinished: &mut Unfinished,
+    found: Option<SealedDataset>,
+) -> Result<SealedDataset, Failure> {
+    if let Some(made) = found {
+        return Ok(made);
+    }
+    let made = seal_into(context, args, recipients, &unfinished.dataset());
+    match made {
+        Ok(made) => unfinished.note_sealed(&made).map(|()| made),
+        Err(failure) => {
+            unfinished.leave();
+            Err(failure)
+        }
+    }
 }
 
 pub(super) fn recipients(context: &Context, further: &[String]) -> Result<Vec<Recipient>, Failure> {

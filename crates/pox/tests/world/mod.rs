@@ -112,6 +112,11 @@ impl World {
         self.command(who, args).output().unwrap()
     }
 
+    /// Starts a command of somebody's.
+    pub(crate) fn start(&self, who: &str, args: &[&str]) -> Running {
+        Running(self.command(who, args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
     /// Runs a command of somebody's, which must succeed; its standard output.
     pub(crate) fn pox(&self, who: &str, args: &[&str]) -> String {
         let output = self.try_pox(who, args);

@@ -7,17 +7,16 @@ use crate::crypt4gh::{
     self, BodyStream, CheckedFile, ContentKeys, Crypt4ghError, Header, MAX_HEADER, open_file, sealed_body_len,
 };
 use crate::dataset::b3sums::{B3Sums, KeyCommitments, ObjectName};
+use crate::dataset::base::{finish_base, finish_file};
 use crate::dataset::directory::Staging;
-use crate::dataset::extract::{finish_base, finish_file};
 use crate::dataset::manifest::{Kind, Meta};
 use crate::dataset::open::{Watched, checked_text, sync};
-use crate::dataset::single::hash_rest;
 use crate::dataset::{Invalid, Limits, Modes, ObjectKeys, ObjectSource, OpenError, Opened, Progress};
-use crate::engine::{Team, TreeHash};
+use crate::engine::Team;
 use crate::hashing::{Blake3Digest, HashReader};
 use crate::keys::Identity;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek as _, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -151,9 +150,11 @@ impl Opening<'_> {
                 return outcome.map(|_| 0).map_err(|error| self.error(error));
             }
             Err(_) => {
-                let mut hash = TreeHash::default();
-                hash_rest(from, &mut hash).map_err(|error| self.source(error))?;
-                hash.digest()
+                let mut from = from;
+                let mut hashing = HashReader::new(from, u64::MAX);
+                let read = from.rewind().and_then(|()| io::copy(&mut hashing, &mut io::sink()));
+                read.map_err(|error| self.source(error))?;
+                hashing.digest()
             }
         };
         if digest != self.digest {
