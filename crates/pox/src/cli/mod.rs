@@ -107,6 +107,14 @@ pub(crate) enum Command {
     Seal(Seal),
     /// Check and open a sealed dataset, or a task's results
     Open(Open),
+    /// Check a sealed dataset's public files against its commitment; needs no key
+    VerifyData(VerifyData),
+    /// Write a file that shows that some files belong to a sealed dataset, and shows nothing of the others
+    Disclose(Disclose),
+    /// Check that disclosed files belong to a dataset, or to the results or inputs of a proven task; needs no key and no network
+    VerifyDisclosure(VerifyDisclosure),
+    /// Explain a file or sealed dataset; needs no key for what is public
+    Inspect(Inspect),
     /// Copy a sealed dataset to another place, checking every byte
     Copy(Copy),
     /// Request a task, approve it, wait, and open and verify its results

@@ -7,14 +7,17 @@ mod contract;
 mod copy;
 mod demo;
 mod devnet;
+mod disclose;
 mod evidence;
 mod fund;
 mod guest;
 mod image;
 mod index;
+mod inspect;
 mod key;
 mod node;
 mod open;
+mod part;
 mod policy;
 mod reference;
 mod relay;
@@ -24,6 +27,8 @@ mod seal;
 mod task;
 mod timestamp;
 mod verify;
+mod verify_data;
+mod verify_disclosure;
 
 pub(crate) use evidence::{LoggedEvent, Looked, Outcome, ReplayedLog};
 pub(crate) use policy::read as read_policy;
@@ -47,7 +52,11 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Priority(args) => index::priority(context, &args)?,
         Command::History(args) => index::history(context, &args)?,
         Command::Seal(args) => seal::run(context, &args)?,
-        Command::Open(args) => open::run(context, &args)?,
+        Command::Open(args) => return open::run(context, &args),
+        Command::VerifyData(args) => return verify_data::run(context, &args),
+        Command::Disclose(args) => disclose::run(context, &args)?,
+        Command::VerifyDisclosure(args) => return verify_disclosure::run(context, &args),
+        Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Copy(args) => copy::run(context, &args)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Reference => reference::run()?,

@@ -118,7 +118,7 @@ fn blocks_on_chain(context: &Context, facts: &Facts) -> Result<Vec<TrustedBlock>
 }
 
 /// A proof file, or standard input for `-`; one byte more than a proof can have is enough to tell.
-fn read(path: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let most = MAX_PROOF_BYTES as u64 + 1;
     let read = match path {
