@@ -5,7 +5,7 @@ mod world;
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use world::{Running, World, free_port, text, wait_until};
 
