@@ -54,6 +54,7 @@ fn main() {
                 recipients: &[recipient(key)],
                 identities: &[],
                 directory: Path::new(to),
+                digests: pox_seal::dataset::Digests::Blake3,
                 every: Duration::from_secs(5),
                 team: Team::of_machine(),
             };

@@ -1,5 +1,6 @@
-//! BLAKE3 of what streams by.
+//! Digests of what streams by.
 
+use ring::digest::{Context, SHA256};
 use std::fmt;
 use std::io::{self, Read, Write};
 
@@ -46,6 +47,30 @@ pub(crate) fn update(hasher: &mut blake3::Hasher, bytes: &[u8]) {
         hasher.update_rayon(bytes);
     } else {
         hasher.update(bytes);
+    }
+}
+
+/// SHA-256 beside BLAKE3, if it is wanted: it goes through one core.
+#[derive(Clone)]
+pub(crate) struct Beside(Option<Context>);
+
+impl Beside {
+    pub(crate) fn new(is_wanted: bool) -> Self {
+        Self(is_wanted.then(|| Context::new(&SHA256)))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        if let Some(context) = &mut self.0 {
+            context.update(bytes);
+        }
+    }
+
+    pub(crate) fn finish(self) -> Option<[u8; 32]> {
+        self.0.map(|context| {
+            let mut digest = [0; 32];
+            digest.copy_from_slice(context.finish().as_ref());
+            digest
+        })
     }
 }
 

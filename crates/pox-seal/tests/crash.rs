@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests fail as tests do
 
 use pox_seal::dataset::{
-    Begun, DatasetCommitment, DirectorySource, Limits, Modes, SealError, Sealing, file_keys, open,
+    Begun, DatasetCommitment, Digests, DirectorySource, Limits, Modes, SealError, Sealing, file_keys, open,
     seal_resumable,
 };
 use pox_seal::engine::Team;
@@ -149,6 +149,7 @@ fn seal(place: &Path) {
         recipients: &recipients,
         identities: &[identity],
         directory: &directory,
+        digests: Digests::Blake3,
         every: Duration::from_millis(5),
         team: Team::of(2),
     };

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests fail as tests do
 
 use pox_seal::dataset::{
-    Begun, DirectorySink, DirectorySource, Limits, Modes, SealError, SealedDataset, Sealing, file_keys, open,
-    seal_resumable,
+    Begun, Comparison, Digests, DirectorySink, DirectorySource, Limits, Modes, SealError, SealedDataset,
+    Sealing, check, file_keys, open, seal_resumable,
 };
 use pox_seal::engine::Team;
 use pox_seal::{Identity, IdentityKind, NoRandomness, OsRandom, Randomness, Recipient};
@@ -40,6 +40,7 @@ impl Owner {
             recipients: &self.recipients,
             identities: std::slice::from_ref(&self.identity),
             directory: &directory,
+            digests: Digests::Sha256Beside,
             every: Duration::ZERO,
             team: Team::of(2),
         };
@@ -101,6 +102,10 @@ fn what_is_done_is_not_read_again_and_the_result_is_the_same() {
     let after = fs::read(owner.path("sealed/data.age")).unwrap();
     assert!(after.starts_with(&before[..before.len().min(2 * SEGMENT as usize)]));
     assert_eq!(sealed.objects[0].digest, pox_seal::Blake3Digest::of(&after));
+    // Both digests are of all of it, though BLAKE3 alone goes on where it was.
+    let checked = check(&mut DirectorySource::new(owner.path("sealed")), &mut |_| ()).unwrap();
+    assert_eq!(checked.objects.len(), 5);
+    assert!(checked.objects.iter().all(|object| object.comparison == Comparison::Same));
     owner.assert_opens_to(&sealed, &content);
 }
 
@@ -243,6 +248,7 @@ fn a_failure_of_the_machine_can_be_gone_on_with_and_another_leaves_nothing() {
         recipients: &owner.recipients,
         identities: &[],
         directory: &directory,
+        digests: Digests::Blake3,
         every: Duration::ZERO,
         team: Team::of(2),
     };

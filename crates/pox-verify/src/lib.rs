@@ -11,6 +11,7 @@
 
 pub mod anchors;
 pub mod chain;
+pub mod disclosure;
 pub mod evidence;
 mod facts;
 mod grade;

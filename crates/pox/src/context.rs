@@ -87,6 +87,12 @@ impl Context {
         Ok(profile)
     }
 
+    /// The data identity, if this home has one; nothing is made.
+    pub(crate) fn identity_if_any(&self) -> Result<Option<pox_seal::Identity>, Failure> {
+        let path = locate::home(&self.global.home)?.join(crate::home::IDENTITY);
+        if path.exists() { self.home()?.identity().map(Some) } else { Ok(None) }
+    }
+
     /// The connection to the chain.
     pub(crate) fn rpc(&self) -> Result<&Rpc, Failure> {
         if let Some(rpc) = self.rpc.get() {

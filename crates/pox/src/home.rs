@@ -186,4 +186,5 @@ fn kept_name(task: TaskId) -> String {
 }
 
 const ACCOUNT: &str = "account.key";
-const IDENTITY: &str = "identity.txt";
+/// The file of the data identity.
+pub(crate) const IDENTITY: &str = "identity.txt";

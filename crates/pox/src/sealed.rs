@@ -13,6 +13,7 @@ use pox_seal::dataset::{
 use pox_store::{Expected, Location, Name, PutMode, Range, Store, VerifiedRead};
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops;
 use std::path::{Path, PathBuf};
 
 /// A dataset's public files in a folder or behind HTTP.
@@ -92,6 +93,17 @@ impl Source {
         Ok((commitment, total + text.len() as u64))
     }
 
+    /// Bytes of all public files, as the storage states them; for showing progress only.
+    pub(crate) fn sizes(&mut self) -> Option<u64> {
+        let sums = B3Sums::parse(&self.index().ok()?).ok()?;
+        sums.names().map(|name| self.size(name).ok()).sum()
+    }
+
+    /// The size of a file, as the storage states it.
+    pub(crate) fn size(&self, object: &ObjectName) -> Result<u64, Failure> {
+        Ok(self.store.size(&name(object)?)?)
+    }
+
     /// The keys of its objects, which only their recipients have.
     pub(crate) fn keys(&mut self, home: &Home) -> Result<ObjectKeys, Failure> {
         Ok(file_keys(self, &[home.identity()?])?)
@@ -102,7 +114,17 @@ impl ObjectSource for Source {
     fn open(&mut self, name: &ObjectName, offset: u64) -> io::Result<Box<dyn Read + '_>> {
         let name = name.as_str().parse::<Name>().map_err(io::Error::other)?;
         let range = Range { start: offset, end: None };
-        Ok(Box::new(self.store.get(&name, range).map_err(io::Error::other)?))
+        Ok(Box::new(self.store.get(&name, range).map_err(for_reading)?))
+    }
+
+    fn range(&mut self, name: &ObjectName, wanted: ops::Range<u64>) -> io::Result<Box<dyn Read + '_>> {
+        let name = name.as_str().parse::<Name>().map_err(io::Error::other)?;
+        let upto = |end| self.store.get(&name, Range { start: wanted.start, end: Some(end) });
+        let reader = match upto(wanted.end) {
+            Err(pox_store::Error::OutOfRange { size, .. }) if size >= wanted.start => upto(size),
+            other => other,
+        };
+        Ok(Box::new(reader.map_err(for_reading)?))
     }
 
     /// Read by all cores, each at its own offset; whatever it is, it is checked as what comes over a network is.
@@ -198,6 +220,14 @@ pub(crate) fn add(context: &Context, folder: &Path) -> Result<Location, Failure>
 /// Whether somebody wants a dataset added to a node: then it is only known afterwards where it is.
 pub(crate) fn is_node(to: &str) -> bool {
     to.trim_end_matches('/') == "ipfs:"
+}
+
+/// An error of the storage on its way through a reader; who looks at kinds can tell what isn't there from what failed.
+fn for_reading(error: pox_store::Error) -> io::Error {
+    match error {
+        missing @ pox_store::Error::NotFound(_) => io::Error::new(io::ErrorKind::NotFound, missing),
+        other => io::Error::other(other),
+    }
 }
 
 /// The bytes at a place, read back, are the expected ones.

@@ -7,7 +7,7 @@
 use crate::error::{Failure, Hint as _};
 use pox_seal::Recipient;
 use pox_seal::dataset::{
-    B3Sums, DatasetCommitment, KeyCommitments, ObjectName, SealedDataset, SealedObject, state,
+    B3Sums, DatasetCommitment, KeyCommitments, ObjectName, SealedDataset, SealedObject, Sha256Sums, state,
 };
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -98,11 +98,16 @@ impl Unfinished {
         let (entries, bytes) = (entries.parse().ok()?, bytes.parse().ok()?);
         let text = fs::read(self.dataset().join("B3SUMS")).ok()?;
         let b3sums = B3Sums::parse(&text).ok()?;
+        let sha256 = match fs::read(self.dataset().join("SHA256SUMS")) {
+            Ok(text) => Sha256Sums::parse(&text).ok()?,
+            Err(_) => Sha256Sums::default(),
+        };
         let keys = KeyCommitments::parse(&fs::read(self.dataset().join("KEYS")).ok()?).ok()?;
         let object = |name: &ObjectName| {
             let len = fs::metadata(self.dataset().join(name.as_str())).ok()?.len();
             let (digest, key_commitment) = (b3sums.digest(name)?, keys.commitment(name)?);
-            Some(SealedObject { name: name.clone(), digest, key_commitment, len })
+            let sha256 = sha256.digest(name);
+            Some(SealedObject { name: name.clone(), digest, sha256, key_commitment, len })
         };
         let objects = keys.names().map(object).collect::<Option<_>>()?;
         let commitment = DatasetCommitment::of(&text);

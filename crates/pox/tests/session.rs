@@ -105,6 +105,25 @@ fn each_step_on_its_own() {
     );
     assert!(by_id.status.success(), "{}", text(&by_id.stderr));
 
+    // One file of the results, and one of the input, are shown to belong to that task; one of another dataset is not.
+    let sealed = ["sealed-results-task.yaml", "sealed", "stranger"];
+    world.pox("owner", &["seal", "results", "--to", "stranger"]);
+    for (place, role) in sealed.into_iter().zip(["\"result\"", "{\"input\":0}", "null"]) {
+        let listed = world.json("owner", &["inspect", place, "--list"]);
+        let listed = listed["contents"]["listed"].as_array().unwrap();
+        let file = listed.iter().find(|entry| entry["kind"] == "file").unwrap()["path"].as_str().unwrap();
+        let shown = format!("{place}.disclosure");
+        world.pox("owner", &["disclose", place, "--file", file, "--to", &shown]);
+        let arguments = ["verify-disclosure", &shown, "--proof", "proof.pox", "--json", "--require"];
+        let judged = world.try_pox("nobody", &[&arguments[..], &["simulated"]].concat());
+        let answer: serde_json::Value = serde_json::from_slice(&judged.stdout).unwrap();
+        assert_eq!(answer["task"]["role"].to_string(), role, "{answer}");
+        assert_eq!(judged.status.code(), Some(i32::from(place == "stranger")), "{answer}");
+        assert_eq!(answer["files"][0]["path"], file);
+        let judged = world.try_pox("nobody", &[&arguments[..], &["hardware"]].concat());
+        assert_eq!(judged.status.code(), Some(1), "simulated is not hardware");
+    }
+
     // The processor is paid, and takes its money out.
     assert!(world.json("processor", &["withdraw"])["wei"].as_str().unwrap().parse::<u128>().unwrap() > 0);
 }

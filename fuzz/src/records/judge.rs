@@ -5,8 +5,10 @@ use crate::support::{NOW, anchors};
 use pox_core::keccak256;
 use pox_core::proof::{HistoryProof, MAGIC, Proof, StateProof};
 use pox_verify::chain::{Header, receipt, unpack};
+use pox_verify::disclosure::Disclosure;
 use pox_verify::{Grade, Policy, verify};
 use sha2::{Digest, Sha256};
+use std::fs;
 
 pub(crate) fn proof(input: &[u8]) {
     if let Ok(proof) = Proof::parse(input) {
@@ -25,6 +27,28 @@ fn judged(file: &[u8]) {
     let verdict = verify(file, &anchors(), Grade::Simulated, NOW);
     assert!(verdict.grade <= Grade::Simulated, "{:?}", verdict.grade);
     assert!(serde_json::to_vec(&verdict).is_ok());
+}
+
+/// A disclosure in its one form is shown or refused, and what is shown stays inside its dataset.
+pub(crate) fn disclosure(input: &[u8]) {
+    let Ok(disclosure) = Disclosure::parse(input) else { return };
+    assert_eq!(disclosure.to_bytes(), input);
+    if let Ok(shown) = disclosure.verify() {
+        assert!(shown.files.iter().all(|file| !file.path.starts_with(b"/") && !file.path.is_empty()));
+    }
+}
+
+/// The spec's vectors, forgeries too.
+pub(crate) fn disclosures() -> Vec<Vec<u8>> {
+    let files = fs::read_dir(pox_fuzz::repository("spec/vectors/disclosure")).expect("the spec has vectors");
+    let bytes = files.map(|file| {
+        let text = fs::read_to_string(file.expect("it can be read").path()).expect("it can be read");
+        let case: serde_json::Value = serde_json::from_str(&text).expect("vectors are JSON");
+        let digits = case["file"].as_str().and_then(|text| text.strip_prefix("0x")).expect("a file");
+        let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("digits"));
+        pairs.map(|pair| u8::from_str_radix(pair, 16).expect("digits")).collect()
+    });
+    bytes.collect()
 }
 
 pub(crate) fn header(input: &[u8]) {

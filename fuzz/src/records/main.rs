@@ -24,6 +24,7 @@ use pox_fuzz::Target;
 const TARGETS: &[Target] = &[
     Target { name: "proof", run: judge::proof, seeds: made::proofs },
     Target { name: "verdict", run: judge::verdict, seeds: made::proof_bodies },
+    Target { name: "disclosure", run: judge::disclosure, seeds: judge::disclosures },
     Target { name: "header", run: judge::header, seeds: made::headers },
     Target { name: "trie", run: judge::trie, seeds: judge::trie_seeds },
     Target { name: "packed-run", run: judge::run, seeds: made::runs },

@@ -3,8 +3,9 @@
 use crate::sealed::{Same, identity, recipient};
 use pox_seal::age::{Sealer, open_bytes};
 use pox_seal::dataset::{
-    B3Sums, DatasetCommitment, DirectorySink, EntryPath, KeyCommitments, Limits, Modes, ObjectKeys,
-    ObjectName, ObjectSource, Sealing, decode_item, decode_record, open, read_journal, seal, seal_resumable,
+    B3Sums, Contents, DatasetCommitment, DirectorySink, EntryPath, KeyCommitments, Limits, Modes, ObjectKeys,
+    ObjectName, ObjectSource, Sealing, Sha256Sums, decode_item, decode_record, open, read_journal, seal,
+    seal_resumable,
 };
 use pox_seal::engine::Team;
 use pox_seal::{Blake3Digest, FileKey, KeyCommitment};
@@ -18,6 +19,9 @@ const LIMITS: Limits = Limits { bytes: 1 << 20, entries: 200 };
 
 pub(crate) fn b3sums(input: &[u8]) {
     if let Ok(sums) = B3Sums::parse(input) {
+        assert_eq!(sums.to_string().as_bytes(), input);
+    }
+    if let Ok(sums) = Sha256Sums::parse(input) {
         assert_eq!(sums.to_string().as_bytes(), input);
     }
 }
@@ -98,6 +102,12 @@ pub(crate) fn dataset(mut input: &[u8]) {
         opened.ok()
     });
     assert_eq!(outcomes[0], outcomes[1]);
+
+    // File by file: whatever opens whole, does so too.
+    let mut source = Objects { objects: &objects, as_files: false };
+    let parts = Contents::read(&mut source, &commitment, &keys, LIMITS)
+        .and_then(|mut contents| contents.extract(&mut source, |_| true, &dest, &mut |_| {}));
+    assert!(parts.is_ok() == dest.is_dir() && (parts.is_ok() || outcomes[0].is_none()), "{parts:?}");
 }
 
 fn sealed(plain: &[u8]) -> (Vec<u8>, KeyCommitment) {
@@ -206,6 +216,7 @@ fn journal_example() -> Vec<u8> {
         recipients: &[recipient()],
         identities: &[],
         directory: &directory,
+        digests: pox_seal::dataset::Digests::Blake3,
         every: std::time::Duration::ZERO,
         team: Team::of(64),
     };

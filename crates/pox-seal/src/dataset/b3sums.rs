@@ -109,6 +109,10 @@ impl ObjectName {
         Self("journal".into())
     }
 
+    pub(crate) fn sha256sums() -> Self {
+        Self("SHA256SUMS".into())
+    }
+
     pub(crate) fn b3sums() -> Self {
         Self("B3SUMS".into())
     }
@@ -164,11 +168,51 @@ impl B3Sums {
     pub fn names(&self) -> impl Iterator<Item = &ObjectName> {
         self.0.keys()
     }
+
+    /// Whether these are the files that a dataset has.
+    pub(crate) fn are_of_a_dataset(&self) -> bool {
+        let must = [ObjectName::keys(), ObjectName::root(), ObjectName::data(), ObjectName::manifest()];
+        let may = ObjectName::sha256sums();
+        must.iter().all(|name| self.0.contains_key(name))
+            && self.0.len() == must.len() + usize::from(self.0.contains_key(&may))
+    }
 }
 
 impl fmt::Display for B3Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|(name, digest)| writeln!(f, "{digest}  {name}"))
+    }
+}
+
+/// The `SHA256SUMS` file: the SHA-256 digest of each other public file but `B3SUMS`, sorted by name, for who has to name
+/// or check them by that. A dataset need not have it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sha256Sums(BTreeMap<ObjectName, [u8; 32]>);
+
+impl Sha256Sums {
+    /// Parses the file's bytes: there is exactly one text for each content.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadText> {
+        Ok(Self(parse_lines(bytes)?.into_iter().collect()))
+    }
+
+    pub(crate) fn insert(&mut self, name: ObjectName, digest: [u8; 32]) {
+        self.0.insert(name, digest);
+    }
+
+    /// The digest of a file.
+    pub fn digest(&self, name: &ObjectName) -> Option<[u8; 32]> {
+        self.0.get(name).copied()
+    }
+
+    /// The files' names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &ObjectName> {
+        self.0.keys()
+    }
+}
+
+impl fmt::Display for Sha256Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(name, digest)| writeln!(f, "{}  {name}", hex::encode(digest)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! A sequence of CBOR byte strings, each of which holds one item in canonical CBOR: a header, the entries in the order
 //! of their paths, a trailer.
 
+use super::contents::PathStep;
 use super::path::{BadPath, EntryPath};
 use crate::hashing::Blake3Digest;
 use minicbor::{Decoder, Encoder};
@@ -301,6 +302,49 @@ impl RootBuilder {
     }
 }
 
+/// Computes a [`Root`], and the way to it from each leaf that is chosen when it comes.
+#[derive(Default)]
+pub(crate) struct PathsBuilder {
+    /// As in [`RootBuilder`], with the chosen leaves that a subtree holds.
+    subtrees: Vec<(u64, [u8; 32], Vec<usize>)>,
+    paths: Vec<Vec<PathStep>>,
+}
+
+impl PathsBuilder {
+    /// Adds an entry's encoding.
+    pub(crate) fn push(&mut self, item: &[u8], is_chosen: bool) {
+        let mut node = (1, leaf(item), Vec::new());
+        if is_chosen {
+            node.2.push(self.paths.len());
+            self.paths.push(Vec::new());
+        }
+        while let Some(left) = self.subtrees.pop_if(|(size, ..)| *size == node.0) {
+            node = self.join(left, node);
+        }
+        self.subtrees.push(node);
+    }
+
+    /// The root, and the paths in the order of the leaves, each from the leaf's sibling on.
+    pub(crate) fn finish(mut self) -> (Root, Vec<Vec<PathStep>>) {
+        let mut last = self.subtrees.pop().unwrap_or_else(|| (0, leaf(b""), Vec::new()));
+        while let Some(left) = self.subtrees.pop() {
+            last = self.join(left, last);
+        }
+        (Root(last.1), self.paths)
+    }
+
+    fn join(
+        &mut self,
+        (left_size, left, mut chosen): (u64, [u8; 32], Vec<usize>),
+        (right_size, right, on_the_right): (u64, [u8; 32], Vec<usize>),
+    ) -> (u64, [u8; 32], Vec<usize>) {
+        chosen.iter().for_each(|at| self.paths[*at].push(PathStep::Right(right)));
+        on_the_right.iter().for_each(|at| self.paths[*at].push(PathStep::Left(left)));
+        chosen.extend(on_the_right);
+        (left_size + right_size, join(&left, &right), chosen)
+    }
+}
+
 fn leaf(item: &[u8]) -> [u8; 32] {
     blake3::derive_key("pox dataset entry v1", item)
 }
@@ -339,6 +383,24 @@ mod tests {
             let leaves: Vec<_> = (0..count).map(|at| leaf(&[at])).collect();
             (0..count).for_each(|at| builder.push(&[at]));
             assert_eq!(builder.finish().0, naive_root(&leaves), "{count}");
+        }
+    }
+
+    #[test]
+    fn every_leaf_has_its_path_to_the_root() {
+        for count in 1..40u8 {
+            let (mut builder, mut paths) = (RootBuilder::default(), PathsBuilder::default());
+            (0..count).for_each(|at| builder.push(&[at]));
+            (0..count).for_each(|at| paths.push(&[at], at % 3 != 1));
+            let (root, paths) = paths.finish();
+            assert_eq!(root, builder.finish());
+            for (at, path) in (0..count).filter(|at| at % 3 != 1).zip(paths) {
+                let reached = path.iter().fold(leaf(&[at]), |node, step| match step {
+                    PathStep::Left(left) => join(left, &node),
+                    PathStep::Right(right) => join(&node, right),
+                });
+                assert_eq!(reached, root.0, "{at} of {count}");
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! | `manifest.age` | the sealed manifest: each entry's path, mode, time, size, offset, digest and salt |
 //! | `KEYS` | text, one line per sealed object: `<key commitment in hex>  <name>` |
 //! | `ROOT` | text, one line: the root of the Merkle tree over the manifest's salted entries, in hex |
+//! | `SHA256SUMS` | only if it was asked for: the SHA-256 digest of each file above, as `sha256sum --check` reads it |
 //! | `B3SUMS` | text in the format of `b3sum --check`: the BLAKE3 digest of each file above |
 //!
 //! Crypt4GH files are a dataset of their own form, so that existing ones can be taken as they are:
@@ -23,6 +24,8 @@
 mod archive;
 mod b3sums;
 mod base;
+mod check;
+mod contents;
 mod crypt4gh;
 mod directory;
 mod extract;
@@ -38,7 +41,11 @@ mod seal;
 mod state;
 mod tree;
 
-pub use b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName};
+pub use b3sums::{
+    B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_OBJECTS, MAX_TEXT, ObjectName, Sha256Sums,
+};
+pub use check::{Checked, CheckedObject, Comparison, check};
+pub use contents::{Contents, DisclosedEntry, MAX_DISCLOSED, Part, PathStep, read_manifest};
 pub use crypt4gh::{
     Adoption, FolderSink, adopt, decode_access, is_form as is_crypt4gh, open_lone_file, seal_files,
 };
@@ -50,11 +57,12 @@ pub use manifest::{
 pub use open::{Invalid, Limits, Modes, ObjectKeys, OpenError, Opened, file_keys, open};
 pub use path::{BadPath, EntryPath, MAX_COMPONENT, MAX_DEPTH, MAX_PATH};
 pub use resume::{Begun, Sealing, seal_resumable};
-pub use seal::{SealError, SealedDataset, SealedObject, seal};
+pub use seal::{Digests, SealError, SealedDataset, SealedObject, seal, seal_stream};
 pub use state::state;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 /// Takes a dataset's public files, one after the other.
@@ -87,6 +95,11 @@ pub trait ObjectSink {
 pub trait ObjectSource {
     /// Reads an object from this offset to its end.
     fn open(&mut self, name: &ObjectName, offset: u64) -> io::Result<Box<dyn Read + '_>>;
+
+    /// Reads these bytes of an object, or fewer if it ends before; asks the storage for no others, where it can.
+    fn range(&mut self, name: &ObjectName, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self.open(name, range.start)?.take(range.end.saturating_sub(range.start))))
+    }
 
     /// The object as a file of this machine, at its beginning, if it is one: the engine then reads it at any offset, from all
     /// cores.

@@ -7,7 +7,7 @@ use super::extract::{Feed, Sealed, read_full};
 use super::layout::Layout;
 use super::manifest::{Header, Item, Kind, Root, read_item};
 use super::{ObjectSource, Progress, crypt4gh};
-use crate::age::{AgeError, Locked, Opener, PayloadKey};
+use crate::age::{AgeError, HeaderError, Locked, Opener, PayloadKey};
 use crate::crypt4gh::ContentKeys;
 use crate::engine::{Team, TreeHash, read_at};
 use crate::hashing::{Blake3Digest, HashReader};
@@ -219,13 +219,10 @@ pub fn file_keys(source: &mut dyn ObjectSource, identities: &[Identity]) -> Resu
     [ObjectName::data(), ObjectName::manifest()]
         .into_iter()
         .map(|object| {
-            let input = source
-                .open(&object, 0)
-                .map_err(|error| OpenError::Source { object: object.clone(), error })?;
-            let key = Locked::read(BufReader::new(input)).and_then(|locked| locked.file_key(identities));
+            let head = read_head(source, &object)?;
+            let key = Locked::read(&head[..]).and_then(|locked| locked.file_key(identities));
             match key {
                 Ok(key) => Ok((object, key)),
-                Err(AgeError::Io(error)) => Err(OpenError::Source { object, error }),
                 Err(AgeError::NoMatch) => Err(OpenError::Invalid { object, reason: Invalid::NoKey }),
                 Err(_) => Err(OpenError::Invalid { object, reason: Invalid::Age }),
             }
@@ -234,7 +231,10 @@ pub fn file_keys(source: &mut dyn ObjectSource, identities: &[Identity]) -> Resu
 }
 
 /// Reads `B3SUMS`, and compares it with the commitment.
-fn read_index(source: &mut dyn ObjectSource, commitment: &DatasetCommitment) -> Result<B3Sums, OpenError> {
+pub(super) fn read_index(
+    source: &mut dyn ObjectSource,
+    commitment: &DatasetCommitment,
+) -> Result<B3Sums, OpenError> {
     let object = ObjectName::b3sums();
     let text = read_text(source, &object)?;
     if DatasetCommitment::of(&text) != *commitment {
@@ -245,20 +245,20 @@ fn read_index(source: &mut dyn ObjectSource, commitment: &DatasetCommitment) -> 
 
 /// The public text files, checked against the commitment.
 pub(crate) struct Public {
-    b3sums: B3Sums,
+    pub(crate) b3sums: B3Sums,
     keys: KeyCommitments,
-    root: Root,
+    pub(crate) root: Root,
 }
 
 impl Public {
-    fn read(source: &mut dyn ObjectSource, b3sums: B3Sums) -> Result<Self, OpenError> {
+    pub(crate) fn read(source: &mut dyn ObjectSource, b3sums: B3Sums) -> Result<Self, OpenError> {
         let invalid = |object: &ObjectName, reason| OpenError::Invalid { object: object.clone(), reason };
-        let wanted = [ObjectName::keys(), ObjectName::root(), ObjectName::data(), ObjectName::manifest()];
-        if !b3sums.names().eq(&wanted) {
+        if !b3sums.are_of_a_dataset() {
             return Err(invalid(&ObjectName::b3sums(), Invalid::Objects));
         }
 
-        let [keys, root, sealed @ ..] = &wanted;
+        let [keys, root] = &[ObjectName::keys(), ObjectName::root()];
+        let sealed = &[ObjectName::data(), ObjectName::manifest()];
         let keys_text = checked_text(source, keys, &b3sums)?;
         let commitments = KeyCommitments::parse(&keys_text).map_err(|error| invalid(keys, error.into()))?;
         if !commitments.names().eq(sealed) {
@@ -277,7 +277,7 @@ impl Public {
     }
 
     /// Keeps the sealed manifest where nobody else can change it, once its digest is checked.
-    fn spool_manifest(
+    pub(crate) fn spool_manifest(
         &self,
         source: &mut dyn ObjectSource,
         beside: &Path,
@@ -394,7 +394,7 @@ impl Public {
         Ok((payload, locked.chunk_offset(0)))
     }
 
-    fn checked_key<'k, R: io::BufRead>(
+    pub(crate) fn checked_key<'k, R: io::BufRead>(
         &self,
         object: &ObjectName,
         reader: R,
@@ -442,7 +442,7 @@ pub(super) fn checked_text(
 }
 
 /// Reads at most one byte more than a text may have, which fails its digest.
-fn read_text(source: &mut dyn ObjectSource, object: &ObjectName) -> Result<Vec<u8>, OpenError> {
+pub(crate) fn read_text(source: &mut dyn ObjectSource, object: &ObjectName) -> Result<Vec<u8>, OpenError> {
     let mut text = Vec::new();
     source
         .open(object, 0)
@@ -451,10 +451,27 @@ fn read_text(source: &mut dyn ObjectSource, object: &ObjectName) -> Result<Vec<u
     Ok(text)
 }
 
+/// Reads an age file's header and nonce, and little more: most are short, and whatever is asked for is sent.
+pub(crate) fn read_head(source: &mut dyn ObjectSource, object: &ObjectName) -> Result<Vec<u8>, OpenError> {
+    let mut head = Vec::new();
+    for most in [SHORT_HEAD, START] {
+        head.clear();
+        source
+            .range(object, 0..most)
+            .and_then(|input| input.take(most).read_to_end(&mut head))
+            .map_err(|error| OpenError::Source { object: object.clone(), error })?;
+        let is_cut = matches!(Locked::read(&head[..]), Err(AgeError::Header(HeaderError::Truncated)));
+        if !is_cut || (head.len() as u64) < most {
+            break;
+        }
+    }
+    Ok(head)
+}
+
 /// Keeps the source's own error, so that it isn't taken for a damaged file. After one, nothing more is read.
-pub(super) struct Watched<R> {
-    pub(super) inner: R,
-    pub(super) failure: Option<io::Error>,
+pub(crate) struct Watched<R> {
+    pub(crate) inner: R,
+    pub(crate) failure: Option<io::Error>,
 }
 
 impl<R: Read> Read for Watched<R> {
@@ -481,8 +498,10 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
 }
 
 /// Longest payload that a limit is computed for; keeps the sums below from wrapping.
-const MAX_PAYLOAD: u64 = 1 << 62;
+pub(crate) const MAX_PAYLOAD: u64 = 1 << 62;
 /// Room for header and nonce in a limit.
 const START: u64 = (crate::age::MAX_HEADER + crate::age::NONCE) as u64;
+/// Room for the headers of most files: four recipients, post-quantum ones too.
+const SHORT_HEAD: u64 = 8 * 1024;
 /// Sealed manifest bytes kept in memory before a temporary file in the destination takes over.
 const SPOOL_IN_MEMORY: usize = 4 * 1024 * 1024;

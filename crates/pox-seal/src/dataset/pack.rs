@@ -8,7 +8,7 @@ use super::tree::FoundFile;
 use super::{ObjectName, ObjectSink, Progress};
 use crate::age::{AgeError, Header, NONCE, PayloadKey};
 use crate::engine::{CHUNK, Piece, SealFile, SealedSegment, Segment, Team, TreeHash, read_at, run, write_at};
-use crate::hashing::Blake3Digest;
+use crate::hashing::{Beside, Blake3Digest};
 use crate::keys::{FileKey, KeyCommitment, Recipient};
 use crate::random::{Randomness, Stream, draw};
 use std::fs::File;
@@ -121,7 +121,8 @@ impl<'a> Packing<'a> {
         )?;
         let (digest, len) = (account.hash.digest(), account.hash.len());
         let key_commitment = self.data.commitment();
-        Ok((SealedObject { name: ObjectName::data(), digest, key_commitment, len }, account.bytes))
+        let sha256 = account.beside.finish();
+        Ok((SealedObject { name: ObjectName::data(), digest, key_commitment, sha256, len }, account.bytes))
     }
 
     /// Reads, seals and hashes a segment, and writes it if it goes to a file.
@@ -223,6 +224,8 @@ pub(crate) struct Account<'a> {
     is_file: bool,
     /// The ciphertext's digest so far.
     pub(crate) hash: TreeHash,
+    /// Its SHA-256 so far, if it is wanted.
+    pub(crate) beside: Beside,
     /// The file that isn't at its end, and its digest so far.
     pub(crate) open: Option<(Arc<FoundFile>, TreeHash)>,
     /// Content bytes so far.
@@ -259,6 +262,7 @@ impl<'a> Account<'a> {
             progress,
             is_file: false,
             hash,
+            beside: Beside::new(false),
             open: None,
             bytes: 0,
             journal: None,
@@ -272,6 +276,7 @@ impl<'a> Account<'a> {
             self.sink.write(segment).map_err(SealError::Sink)?;
         }
         self.hash.append(&sealed.piece, sealed.piece.edges(segment));
+        self.beside.update(segment);
         let (mut files, mut done) = (files.into_iter(), Vec::new());
         for part in job.parts {
             let ended = match part {

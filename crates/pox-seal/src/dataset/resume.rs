@@ -5,9 +5,10 @@ use super::journal::{self, DoneEntry, Journal, Writer};
 use super::manifest::Entry;
 use super::pack::{Account, Data, Journaling, Packing};
 use super::plan::{Part, Plan};
-use super::seal::{Manifest, SealError, SealedDataset, suited};
+use super::seal::{Digests, Manifest, SealError, SealedDataset, suited};
 use super::{ObjectName, ObjectSink, Progress};
 use crate::engine::{Team, read_at};
+use crate::hashing::Beside;
 use crate::keys::{Identity, Recipient};
 use crate::random::Randomness;
 use std::fs::File;
@@ -41,6 +42,8 @@ pub struct Sealing<'a> {
     pub identities: &'a [Identity],
     /// The new directory.
     pub directory: &'a Path,
+    /// Which digests of the public files are kept.
+    pub digests: Digests,
     /// How often it is noted how far the work is. Each time waits for the disk.
     pub every: Duration,
     /// Who does the work.
@@ -148,6 +151,8 @@ impl Sealing<'_> {
         let (to, journal) = self.journaling(sink, writer).map_err(SealError::Sink)?;
         let mut account = Account::new(&data, &mut *sink, &mut manifest, random, progress)?;
         account.journal = Some(journal);
+        account.beside = Beside::new(self.digests == Digests::Sha256Beside);
+        account.beside.update(data.head());
         let (object, bytes) = Packing::new(&data, Some(to), 0).run(team, plan, account)?;
         conclude(manifest, bytes, object, sink)
     }
@@ -222,8 +227,25 @@ impl Sealing<'_> {
         let mut account = Account::new(&data, &mut *sink, &mut manifest, random, progress)?;
         (account.hash, account.open, account.bytes) = (checkpoint.hash, open, bytes);
         account.journal = Some(journaling);
+        account.beside = self.beside_so_far(&to, account.hash.len()).map_err(SealError::Sink)?;
         let (object, bytes) = Packing::new(&data, Some(to), written).run(self.team, plan, account)?;
         conclude(manifest, bytes, object, sink)
+    }
+
+    /// The SHA-256 of what is done, which has to be read again for it: its state can't be kept.
+    fn beside_so_far(&self, file: &File, end: u64) -> io::Result<Beside> {
+        let mut beside = Beside::new(self.digests == Digests::Sha256Beside);
+        let (mut buffer, mut at) = (vec![0; 1 << 20], 0);
+        while self.digests == Digests::Sha256Beside && at < end {
+            let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let count = read_at(file, &mut [IoSliceMut::new(&mut buffer[..wanted])], at)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            beside.update(&buffer[..count as usize]);
+            at += count;
+        }
+        Ok(beside)
     }
 
     fn journaling(&self, sink: &mut DirectorySink, writer: Writer) -> io::Result<(File, Journaling)> {

@@ -1,17 +1,18 @@
 //! Sealing a dataset.
 
-use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, ObjectName};
-use super::manifest::{Entry, Header, Item, Kind, RootBuilder, Trailer, write_item};
+use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, ObjectName, Sha256Sums};
+use super::manifest::{Entry, Header, Item, Kind, Meta, RootBuilder, Trailer, write_item};
+use super::open::Watched;
 use super::pack::{Account, Data, Packing};
-use super::path::BadPath;
+use super::path::{BadPath, EntryPath};
 use super::plan::Plan;
 use super::{ObjectSink, Progress};
 use crate::age::{AgeError, Sealer};
 use crate::crypt4gh::Crypt4ghError;
 use crate::engine::Team;
-use crate::hashing::{Blake3Digest, HashWriter};
+use crate::hashing::{Beside, Blake3Digest, HashWriter};
 use crate::keys::{KeyCommitment, Recipient};
-use crate::random::{NoRandomness, Randomness};
+use crate::random::{NoRandomness, Randomness, Stream};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -41,8 +42,20 @@ pub struct SealedObject {
     pub digest: Blake3Digest,
     /// The commitment to its file key.
     pub key_commitment: KeyCommitment,
+    /// The SHA-256 of its ciphertext, if it was asked for.
+    pub sha256: Option<[u8; 32]>,
     /// Its length in bytes.
     pub len: u64,
+}
+
+/// Which digests of the public files are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Digests {
+    /// BLAKE3, which all cores compute.
+    #[default]
+    Blake3,
+    /// SHA-256 too, in a file `SHA256SUMS`, for who has to name or check them by that. One core computes it.
+    Sha256Beside,
 }
 
 /// A dataset can't be sealed.
@@ -205,36 +218,102 @@ impl Manifest {
         let key_commitment = sealer.key_commitment();
         let (mut spool, digest) = sealer.finish().map_err(SealError::Sink)?.finish();
         spool.rewind().map_err(SealError::Sink)?;
-        let len = copy(&mut spool, &ObjectName::manifest(), sink).map_err(SealError::Sink)?;
-        let manifest = SealedObject { name: ObjectName::manifest(), digest, key_commitment, len };
+        let is_beside = data.sha256.is_some();
+        let (len, sha256) = copy(&mut spool, &ObjectName::manifest(), is_beside, sink)?;
+        let manifest = SealedObject { name: ObjectName::manifest(), digest, key_commitment, sha256, len };
 
         let (mut b3sums, mut keys) = (B3Sums::default(), KeyCommitments::default());
+        let mut beside = Sha256Sums::default();
         for object in [&data, &manifest] {
             b3sums.insert(object.name.clone(), object.digest);
+            object.sha256.into_iter().for_each(|digest| beside.insert(object.name.clone(), digest));
             keys.insert(object.name.clone(), object.key_commitment);
         }
         let root = format!("{}\n", hex::encode(root.as_bytes()));
         for (name, text) in [(ObjectName::keys(), keys.to_string()), (ObjectName::root(), root)] {
-            copy(&mut text.as_bytes(), &name, sink).map_err(SealError::Sink)?;
+            let (_, sha256) = copy(&mut text.as_bytes(), &name, is_beside, sink)?;
+            sha256.into_iter().for_each(|digest| beside.insert(name.clone(), digest));
+            b3sums.insert(name, Blake3Digest::of(text.as_bytes()));
+        }
+        if is_beside {
+            let (name, text) = (ObjectName::sha256sums(), beside.to_string());
+            copy(&mut text.as_bytes(), &name, false, sink)?;
             b3sums.insert(name, Blake3Digest::of(text.as_bytes()));
         }
         let text = b3sums.to_string();
-        copy(&mut text.as_bytes(), &ObjectName::b3sums(), sink).map_err(SealError::Sink)?;
+        copy(&mut text.as_bytes(), &ObjectName::b3sums(), false, sink)?;
         sink.finish().map_err(SealError::Sink)?;
         let commitment = DatasetCommitment::of(text.as_bytes());
         Ok(SealedDataset { commitment, objects: vec![data, manifest], b3sums, entries, bytes })
     }
 }
 
+/// Seals what a reader gives, until its end, as a dataset of one file; for what can be read only once.
+///
+/// As [`seal`], otherwise. What the reader gives is held nowhere but in the batch that is sealed.
+pub fn seal_stream(
+    input: &mut dyn Read,
+    (path, meta): (EntryPath, Meta),
+    recipients: &[Recipient],
+    digests: Digests,
+    sink: &mut dyn ObjectSink,
+    random: &mut dyn Randomness,
+    progress: Progress<'_>,
+) -> Result<SealedDataset, SealError> {
+    if path.depth() != 1 {
+        return Err(SealError::Path { path: path.as_path().into(), reason: BadPath::Form });
+    }
+    let mut manifest = Manifest::start(Kind::File, recipients, random)?;
+    sink.create(&ObjectName::data()).map_err(SealError::Sink)?;
+    let writer = ObjectWriter::new(&mut *sink, digests == Digests::Sha256Beside);
+    let mut sealer =
+        Sealer::with_randomness(recipients, HashWriter::new(writer), random).map_err(start_error)?;
+    let (mut content, mut size) = (blake3::Hasher::new(), 0);
+    let mut input = Watched { inner: input, failure: None };
+    loop {
+        let mut seen = |bytes: &[u8]| {
+            content.update(bytes);
+        };
+        let read = sealer.read_from(&mut input, STEP, &mut seen);
+        if let Some(error) = input.failure.take() {
+            return Err(SealError::Io { path: path.as_path().into(), error });
+        }
+        let count = read.map_err(SealError::Sink)?;
+        size += count;
+        progress(size);
+        if count < STEP {
+            break;
+        }
+    }
+    let key_commitment = sealer.key_commitment();
+    let (writer, digest) = sealer.finish().map_err(SealError::Sink)?.finish();
+    let ObjectWriter { len, beside, .. } = writer;
+    sink.close().map_err(SealError::Sink)?;
+    let sha256 = beside.finish();
+    let object = SealedObject { name: ObjectName::data(), digest, key_commitment, sha256, len };
+    let digest = Blake3Digest::from(*content.finalize().as_bytes());
+    let salt = Stream::seeded(random)?.salt();
+    manifest.push(Entry::File { path, meta, size, offset: 0, digest, salt })?;
+    manifest.publish(size, object, sink)
+}
+
 /// Writes to the object that is open in a sink.
 struct ObjectWriter<'a> {
     sink: &'a mut dyn ObjectSink,
+    beside: Beside,
     len: u64,
+}
+
+impl<'a> ObjectWriter<'a> {
+    fn new(sink: &'a mut dyn ObjectSink, is_beside: bool) -> Self {
+        Self { sink, beside: Beside::new(is_beside), len: 0 }
+    }
 }
 
 impl Write for ObjectWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.sink.write(bytes)?;
+        self.beside.update(bytes);
         self.len += bytes.len() as u64;
         Ok(bytes.len())
     }
@@ -244,11 +323,22 @@ impl Write for ObjectWriter<'_> {
     }
 }
 
-pub(super) fn copy(from: &mut dyn Read, name: &ObjectName, sink: &mut dyn ObjectSink) -> io::Result<u64> {
-    sink.create(name)?;
-    let len = io::copy(from, &mut ObjectWriter { sink: &mut *sink, len: 0 })?;
-    sink.close()?;
-    Ok(len)
+/// Writes an object; gives its length, and its SHA-256 if that is wanted.
+pub(super) fn copy(
+    from: &mut dyn Read,
+    name: &ObjectName,
+    is_beside: bool,
+    sink: &mut dyn ObjectSink,
+) -> Result<(u64, Option<[u8; 32]>), SealError> {
+    let mut write = |sink: &mut dyn ObjectSink| {
+        sink.create(name)?;
+        let mut writer = ObjectWriter::new(&mut *sink, is_beside);
+        let len = io::copy(from, &mut writer)?;
+        let sha256 = writer.beside.finish();
+        sink.close()?;
+        Ok((len, sha256))
+    };
+    write(sink).map_err(SealError::Sink)
 }
 
 pub(crate) fn start_error(error: AgeError) -> SealError {
@@ -260,3 +350,5 @@ pub(crate) fn start_error(error: AgeError) -> SealError {
 
 /// Sealed manifest bytes kept in memory before a temporary file takes over: about 25,000 entries.
 const SPOOL_IN_MEMORY: usize = 4 * 1024 * 1024;
+/// How often a stream's progress is told.
+const STEP: u64 = 64 << 20;

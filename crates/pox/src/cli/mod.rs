@@ -111,6 +111,14 @@ pub(crate) enum Command {
     Adopt(Adopt),
     /// Write a Crypt4GH file's header again for other readers; the body stays as it is
     Rekey(Rekey),
+    /// Check a sealed dataset's public files against its commitment; needs no key
+    VerifyData(VerifyData),
+    /// Write a file that shows that some files belong to a sealed dataset, and shows nothing of the others
+    Disclose(Disclose),
+    /// Check that disclosed files belong to a dataset, or to the results or inputs of a proven task; needs no key and no network
+    VerifyDisclosure(VerifyDisclosure),
+    /// Explain a file or sealed dataset; needs no key for what is public
+    Inspect(Inspect),
     /// Copy a sealed dataset to another place, checking every byte
     Copy(Copy),
     /// Request a task, approve it, wait, and open and verify its results

@@ -1,5 +1,6 @@
 //! Crypt4GH files: sealing, opening, re-keying, and making existing ones a dataset.
 
+use super::part;
 use super::seal::{Sealed, cannot_make, recipients};
 use crate::cli::{Adopt, Open, Rekey, Seal};
 use crate::context::Context;
@@ -54,6 +55,10 @@ struct Opened {
 
 pub(super) fn open(context: &Context, args: &Open) -> Result<(), Failure> {
     let path = Path::new(&args.source);
+    if part::is_standard_output(&args.to) || !args.file.is_empty() {
+        return Err(Failure::usage("a Crypt4GH file is opened whole, into a new file"))
+            .hint("name it with --to, and leave out --file");
+    }
     if args.commitment.is_some() {
         return Err(Failure::usage("--commitment is for datasets"))
             .hint("`pox adopt` makes a dataset of Crypt4GH files");

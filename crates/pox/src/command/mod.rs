@@ -9,14 +9,17 @@ mod copy;
 mod crypt4gh;
 mod demo;
 mod devnet;
+mod disclose;
 mod evidence;
 mod fund;
 mod guest;
 mod image;
 mod index;
+mod inspect;
 mod key;
 mod node;
 mod open;
+mod part;
 mod policy;
 mod reference;
 mod relay;
@@ -27,6 +30,8 @@ mod sign;
 mod task;
 mod timestamp;
 mod verify;
+mod verify_data;
+mod verify_disclosure;
 
 pub(crate) use evidence::{LoggedEvent, Looked, Outcome, ReplayedLog};
 pub(crate) use policy::read as read_policy;
@@ -50,9 +55,13 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Priority(args) => index::priority(context, &args)?,
         Command::History(args) => index::history(context, &args)?,
         Command::Seal(args) => seal::run(context, &args)?,
-        Command::Open(args) => open::run(context, &args)?,
+        Command::Open(args) => return open::run(context, &args),
         Command::Adopt(args) => crypt4gh::adopt(context, &args)?,
         Command::Rekey(args) => crypt4gh::rekey(context, &args)?,
+        Command::VerifyData(args) => return verify_data::run(context, &args),
+        Command::Disclose(args) => disclose::run(context, &args)?,
+        Command::VerifyDisclosure(args) => return verify_disclosure::run(context, &args),
+        Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Copy(args) => copy::run(context, &args)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Reference => reference::run()?,

@@ -1,6 +1,6 @@
 //! `pox open`: what is in a sealed dataset, or came out of a task.
 
-use super::crypt4gh;
+use super::{crypt4gh, part};
 use crate::cli::Open;
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
@@ -10,6 +10,7 @@ use pox_seal::dataset::Kind;
 use pox_store::Location;
 use serde::Serialize;
 use std::path::Path;
+use std::process::ExitCode;
 
 #[derive(Serialize)]
 struct Opened {
@@ -20,14 +21,14 @@ struct Opened {
     bytes: u64,
 }
 
-pub(crate) fn run(context: &Context, args: &Open) -> Result<(), Failure> {
+pub(crate) fn run(context: &Context, args: &Open) -> Result<ExitCode, Failure> {
     pox_seal::forbid_dumps().map_err(Failure::machine)?;
-    if args.to.symlink_metadata().is_ok() {
+    if !part::is_standard_output(&args.to) && args.to.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!("{} exists already", args.to.display())))
-            .hint("nothing is overwritten: name a new folder with --to");
+            .hint("nothing is overwritten: name another place with --to");
     }
     if crypt4gh::is_file(Path::new(&args.source)) {
-        return crypt4gh::open(context, args);
+        return crypt4gh::open(context, args).map(|()| ExitCode::SUCCESS);
     }
     if !args.identity.is_empty() {
         return Err(Failure::usage("--identity is for Crypt4GH files"))
@@ -36,29 +37,32 @@ pub(crate) fn run(context: &Context, args: &Open) -> Result<(), Failure> {
     match args.source.parse::<TaskId>() {
         Ok(_) if args.commitment.is_some() => Err(Failure::usage("--commitment is for datasets"))
             .hint("a task's results are always checked against its receipt"),
-        Ok(task) => owner::open_results(context, task, &args.to, args.member),
+        Ok(_) if !args.file.is_empty() || part::is_standard_output(&args.to) => {
+            Err(Failure::usage("a task's results are opened whole, into a folder"))
+                .hint("name the folder or URL of the sealed results instead of the task")
+        }
+        Ok(task) => {
+            owner::open_results(context, task, &args.to, args.member).map(|()| ExitCode::SUCCESS)
+        }
         Err(_) if args.member.is_some() => Err(Failure::usage("--member is for tasks"))
             .hint("a member's sealed results are a dataset of their own, in the folder of its number: `pox open RESULTS/N`"),
-        Err(_) => dataset(context, args),
+        Err(_) => {
+            let (location, commitment) = dataset(context, &args.source, args.commitment.as_deref())?;
+            match part::is_standard_output(&args.to) || !args.file.is_empty() {
+                true => part::run(context, args, &location, commitment),
+                false => whole(context, args, &location, commitment).map(|()| ExitCode::SUCCESS),
+            }
+        }
     }
 }
 
-fn dataset(context: &Context, args: &Open) -> Result<(), Failure> {
-    let place = locate::folder(&args.source, Path::new("."))?;
-    let location: Location = place.parse().map_err(Failure::usage)?;
-    let commitment = match &args.commitment {
-        Some(text) => commitment(text)?,
-        None => {
-            let commitment = sealed::Source::open(context, &location)?
-                .commitment()
-                .map_err(|failure| failure.about(&location))?;
-            context.output.say(format!(
-                "the dataset's commitment is {commitment}, compared with nothing: see --commitment"
-            ));
-            commitment
-        }
-    };
-    let found = sealed::open(context, &location, commitment, &args.to)?;
+fn whole(
+    context: &Context,
+    args: &Open,
+    location: &Location,
+    commitment: DatasetCommitment,
+) -> Result<(), Failure> {
+    let found = sealed::open(context, location, commitment, &args.to)?;
     let opened = Opened {
         commitment,
         to: args.to.display().to_string(),
@@ -74,8 +78,27 @@ fn dataset(context: &Context, args: &Open) -> Result<(), Failure> {
     })
 }
 
+/// Where a dataset is, and the commitment that it must have: the one that was named, or else what it says itself.
+pub(crate) fn dataset(
+    context: &Context,
+    place: &str,
+    named: Option<&str>,
+) -> Result<(Location, DatasetCommitment), Failure> {
+    let place = locate::folder(place, Path::new("."))?;
+    let location: Location = place.parse().map_err(Failure::usage)?;
+    if let Some(text) = named {
+        return Ok((location, commitment(text)?));
+    }
+    let found =
+        sealed::Source::open(context, &location)?.commitment().map_err(|failure| failure.about(&location))?;
+    context
+        .output
+        .say(format!("the dataset's commitment is {found}, compared with nothing: see --commitment"));
+    Ok((location, found))
+}
+
 /// With or without 0x: `sha256sum B3SUMS` prints it without.
-fn commitment(text: &str) -> Result<DatasetCommitment, Failure> {
+pub(crate) fn commitment(text: &str) -> Result<DatasetCommitment, Failure> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     format!("0x{digits}")
         .parse()

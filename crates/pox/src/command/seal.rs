@@ -8,13 +8,17 @@ use crate::progress::ByteProgress;
 use crate::unfinished::Unfinished;
 use crate::{locate, sealed};
 use pox_core::DatasetCommitment;
-use pox_seal::dataset::{Begun, SealError, SealedDataset, Sealing, seal_resumable};
+use pox_seal::dataset::{
+    Begun, Digests, DirectorySink, EntryPath, Meta, SealError, SealedDataset, Sealing, seal_resumable,
+    seal_stream,
+};
 use pox_seal::engine::Team;
 use pox_seal::{IdentityKind, OsRandom, Recipient};
 use pox_store::{Location, Store};
 use serde::Serialize;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 #[derive(Serialize)]
@@ -32,6 +36,8 @@ pub(super) struct Sealed {
 struct Object {
     name: String,
     blake3: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
     key_commitment: String,
     bytes: u64,
 }
@@ -83,6 +89,14 @@ fn seal_into(
     recipients: &[Recipient],
     folder: &Path,
 ) -> Result<SealedDataset, Failure> {
+    let is_stream = is_stream(args)?;
+    if args.format == Format::Crypt4gh && (is_stream || args.sha256) {
+        return Err(Failure::usage("Crypt4GH is for files, and is listed by BLAKE3 only"))
+            .hint("leave out --sha256, and write what is piped in to a file first; or leave out --format");
+    }
+    if is_stream {
+        return seal_input(context, args, recipients, folder);
+    }
     let inputs: Vec<&Path> = args.paths.iter().map(PathBuf::as_path).collect();
     // A folder's size would cost a walk of its own; a missing path fails below, by name.
     let size = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
@@ -96,6 +110,7 @@ fn seal_into(
         recipients,
         identities: &identities,
         directory: folder,
+        digests: digests(args),
         every: EVERY,
         team: Team::of_machine(),
     };
@@ -118,6 +133,57 @@ fn seal_into(
         }
         error => cannot_make(folder, error),
     })
+}
+
+/// Seals what comes through standard input; that can't be gone on with, since it can't be read again.
+fn seal_input(
+    context: &Context,
+    args: &Seal,
+    recipients: &[Recipient],
+    folder: &Path,
+) -> Result<SealedDataset, Failure> {
+    let name = args.name.clone().unwrap_or_default();
+    let path = EntryPath::new(name.into_bytes())
+        .map_err(|error| Failure::usage(error).about("--name"))
+        .hint("--name is what the file is called in the dataset, such as data.tar")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::machine)?;
+    let meta = Meta { mode: 0o644, seconds: now.as_secs() as i64, nanoseconds: 0 };
+    let mut sink =
+        DirectorySink::create(folder).map_err(|error| cannot_make(folder, SealError::Sink(error)))?;
+    let progress = ByteProgress::start(&context.output, "sealing", 0);
+    let made = seal_stream(
+        &mut io::stdin().lock(),
+        (path, meta),
+        recipients,
+        digests(args),
+        &mut sink,
+        &mut OsRandom,
+        &mut |bytes| progress.at(bytes),
+    );
+    made.map_err(|error| cannot_make(folder, error))
+}
+
+/// Whether standard input is to be sealed.
+fn is_stream(args: &Seal) -> Result<bool, Failure> {
+    let is_named = args.paths.iter().any(|path| path.as_os_str() == "-");
+    match (is_named, args.paths.len(), &args.name) {
+        (true, 1, Some(_)) if io::stdin().is_terminal() => {
+            Err(Failure::usage("standard input is a terminal")).hint("`-` seals what is piped in")
+        }
+        (true, 1, Some(_)) => Ok(true),
+        (true, 1, None) => Err(Failure::usage("what comes through standard input has no name"))
+            .hint("--name is what the file is called in the dataset, such as data.tar"),
+        (true, ..) => Err(Failure::usage("standard input can't be sealed together with files"))
+            .hint("write ./- for a file of that name"),
+        (false, _, Some(_)) => {
+            Err(Failure::usage("--name is for standard input")).hint("files keep their names")
+        }
+        (false, _, None) => Ok(false),
+    }
+}
+
+fn digests(args: &Seal) -> Digests {
+    if args.sha256 { Digests::Sha256Beside } else { Digests::Blake3 }
 }
 
 /// Names the folder if the failure is about it.
@@ -155,12 +221,7 @@ fn seal_and_store(
     }
     let made = seal_unfinished(context, args, recipients, &mut unfinished, found)?;
     if let Err(failure) = sealed::upload(context, &made, &mut unfinished, &store) {
-        let failure = failure.about(location);
-        let waits = unfinished.dataset();
-        return Err(failure.with_next(format!(
-            "the sealed dataset waits in {}; run the same command again, and it goes on from there",
-            waits.display()
-        )));
+        return Err(failure.about(location).with_next(next(args, &unfinished, &location.to_string())));
     }
     unfinished.finish();
     Ok(made)
@@ -173,9 +234,21 @@ fn seal_and_add(
 ) -> Result<(SealedDataset, Location), Failure> {
     let (mut unfinished, found) = unfinished(context, args, recipients, "ipfs:")?;
     let made = seal_unfinished(context, args, recipients, &mut unfinished, found)?;
-    let location = sealed::add(context, &unfinished.dataset())?;
+    let location = sealed::add(context, &unfinished.dataset())
+        .map_err(|failure| failure.with_next(next(args, &unfinished, "ipfs:")))?;
     unfinished.finish();
     Ok((made, location))
+}
+
+/// How to go on with a dataset that was sealed and not stored.
+fn next(args: &Seal, unfinished: &Unfinished, to: &str) -> String {
+    let waits = unfinished.dataset().display().to_string();
+    match args.name {
+        Some(_) => format!("the sealed dataset is in {waits}; go on with `pox copy {waits} {to}`"),
+        None => format!(
+            "the sealed dataset waits in {waits}; run the same command again, and it goes on from there"
+        ),
+    }
 }
 
 /// The place where a dataset waits until it is stored, and what is whole there.
@@ -185,8 +258,15 @@ fn unfinished(
     recipients: &[Recipient],
     to: &str,
 ) -> Result<(Unfinished, Option<SealedDataset>), Failure> {
-    let inputs: Vec<&Path> = args.paths.iter().map(PathBuf::as_path).collect();
-    let form = format!("{:?} {:?}", args.format, args.recipient_c4gh);
+    let mut form = format!("{:?} {:?} {:?}", args.format, args.recipient_c4gh, args.sha256);
+    let mut inputs: Vec<&Path> = args.paths.iter().map(PathBuf::as_path).collect();
+    if is_stream(args)? {
+        // It can't be read again: no other process goes on with it.
+        let mut once = [0; 16];
+        getrandom::fill(&mut once).map_err(Failure::machine)?;
+        form = hex::encode(once);
+        inputs.clear();
+    }
     let mut unfinished = Unfinished::open(&inputs, recipients, to, &form)?;
     let found = unfinished.sealed()?;
     if found.is_some() {
@@ -235,6 +315,7 @@ fn objects(made: &SealedDataset) -> Vec<Object> {
         .map(|object| Object {
             name: object.name.as_str().to_owned(),
             blake3: object.digest.to_string(),
+            sha256: object.sha256.map(hex::encode),
             key_commitment: object.key_commitment.to_string(),
             bytes: object.len,
         })
@@ -263,6 +344,9 @@ impl Sealed {
                 "object      {}, {} bytes, BLAKE3 {}\n",
                 object.name, object.bytes, object.blake3
             ));
+            if let Some(sha256) = &object.sha256 {
+                text.push_str(&format!("            SHA-256 {sha256}\n"));
+            }
         }
         text
     }

@@ -145,7 +145,7 @@ fn by_rule(rpc: &Rpc, number: u64) -> Result<Result<B256, u64>, Failure> {
 }
 
 /// A proof file, or standard input for `-`; one byte more than a proof can have is enough to tell.
-fn read(path: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let most = MAX_PROOF_BYTES as u64 + 1;
     let read = match path {

@@ -11,6 +11,8 @@ use std::thread;
 pub struct Objects {
     pub by_path: BTreeMap<String, Vec<u8>>,
     pub order: Vec<String>,
+    /// Bytes of content that were sent, by path.
+    pub sent: BTreeMap<String, usize>,
 }
 
 /// Serves until the test ends; gives the address and what is stored.
@@ -46,21 +48,38 @@ fn answer(stream: &TcpStream, objects: &Mutex<Objects>) -> Option<()> {
     reader.read_exact(&mut body).ok()?;
     let mut objects = objects.lock().unwrap();
     let stored = objects.by_path.get(&path).cloned();
-    let (status, content) = match (method.as_str(), stored) {
+    let range = headers.get("range").and_then(|range| bytes_of(range));
+    let (mut status, mut content) = match (method.as_str(), stored) {
         ("PUT", Some(_)) if headers.contains_key("if-none-match") => ("412 Precondition Failed", vec![]),
         ("PUT", _) => {
             objects.order.push(path.clone());
-            objects.by_path.insert(path, body);
+            objects.by_path.insert(path.clone(), body);
             ("201 Created", vec![])
         }
         (_, None) => ("404 Not Found", vec![]),
         (_, Some(content)) => ("200 OK", content),
     };
-    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len());
+    let mut more = String::new();
+    if let (Some((start, end)), "200 OK", "GET") = (range, status, method.as_str()) {
+        let (whole, end) = (content.len(), end.min(content.len() - 1));
+        content = content[start..=end].to_vec();
+        (status, more) = ("206 Partial Content", format!("content-range: bytes {start}-{end}/{whole}\r\n"));
+    }
+    if method == "GET" {
+        *objects.sent.entry(path).or_default() += content.len();
+    }
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{more}connection: close\r\n\r\n", content.len());
     let mut stream = stream;
     stream.write_all(head.as_bytes()).ok()?;
     if method != "HEAD" {
         stream.write_all(&content).ok()?;
     }
     stream.flush().ok()
+}
+
+/// First and last byte of a range.
+fn bytes_of(range: &str) -> Option<(usize, usize)> {
+    let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
+    Some((start.parse().ok()?, end.parse().unwrap_or(usize::MAX)))
 }

@@ -134,7 +134,7 @@ struct Making {
 impl Making {
     fn add(&mut self, name: ObjectName, content: ContentKeys, digest: Blake3Digest, len: u64, bytes: u64) {
         let key_commitment = content.commitment(&digest);
-        self.objects.push(SealedObject { name: name.clone(), digest, key_commitment, len });
+        self.objects.push(SealedObject { name: name.clone(), digest, sha256: None, key_commitment, len });
         self.access.0.insert(name, content);
         self.bytes += bytes;
     }
@@ -151,9 +151,9 @@ impl Making {
         let key_commitment = sealer.key_commitment();
         let sealed = sealer.write_all(&access).and_then(|()| sealer.finish()).map_err(SealError::Sink)?;
         let name = ObjectName::access();
-        copy(&mut sealed.as_slice(), &name, sink).map_err(SealError::Sink)?;
+        copy(&mut sealed.as_slice(), &name, false, sink)?;
         let (digest, len) = (Blake3Digest::of(&sealed), sealed.len() as u64);
-        self.objects.push(SealedObject { name, digest, key_commitment, len });
+        self.objects.push(SealedObject { name, digest, sha256: None, key_commitment, len });
 
         let (mut b3sums, mut keys) = (B3Sums::default(), KeyCommitments::default());
         for object in &self.objects {
@@ -161,10 +161,10 @@ impl Making {
             keys.insert(object.name.clone(), object.key_commitment);
         }
         let text = keys.to_string();
-        copy(&mut text.as_bytes(), &ObjectName::keys(), sink).map_err(SealError::Sink)?;
+        copy(&mut text.as_bytes(), &ObjectName::keys(), false, sink)?;
         b3sums.insert(ObjectName::keys(), Blake3Digest::of(text.as_bytes()));
         let text = b3sums.to_string();
-        copy(&mut text.as_bytes(), &ObjectName::b3sums(), sink).map_err(SealError::Sink)?;
+        copy(&mut text.as_bytes(), &ObjectName::b3sums(), false, sink)?;
         sink.finish().map_err(SealError::Sink)?;
         let commitment = DatasetCommitment::of(text.as_bytes());
         let entries = self.access.0.len() as u64;
