@@ -258,7 +258,7 @@ fn a_partys_keys_to_buckets_serve_its_own_data_only() {
         secret_key: "key".into(),
         session_token: None,
     };
-    let at = |place: &str| InputAccess { location: place.into(), keys: Vec::new() };
+    let at = |place: &str| InputAccess { location: place.into(), keys: Vec::new(), crypt4gh: None };
     let [owner, other] = [OWNER, CO_OWNER].map(|signer| signed(task, account(ENCLAVE), signer, b"sealed"));
     let released = shared_ready().take(&[owner, other]).map_err(|not_taken| not_taken.reason).unwrap();
     let buckets = Some(vec![keys("same", "owner"), keys("mine", "owner")]);

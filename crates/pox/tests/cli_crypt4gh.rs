@@ -140,3 +140,30 @@ fn rekeying_changes_the_readers_and_not_the_body() {
     assert!(error.contains("cannot write"), "{error}");
     assert!(fs::read(scratch.path("mine.c4gh")).unwrap() == new);
 }
+
+#[test]
+fn anybody_checks_and_inspects_them() {
+    let scratch = with_keys();
+    let sealed = scratch.json(&["seal", "g.bam", "--format", "crypt4gh", "--to", "sealed"]);
+    let commitment = sealed["commitment"].as_str().unwrap();
+    scratch.json(&["verify-data", "sealed", "--commitment", commitment, "--home", "nobody"]);
+    let dataset = scratch.json(&["inspect", "sealed", "--home", "nobody"]);
+    assert_eq!((&dataset["format"], &dataset["commitment"]), (&"crypt4gh-1.0".into(), &commitment.into()));
+    let ours = scratch.json(&["inspect", "sealed/g.bam.c4gh"]);
+    let told = (&ours["what"], &ours["packets"], &ours["ours"], &ours["data_keys"]);
+    assert_eq!(told, (&"crypt4gh-file".into(), &1.into(), &true.into(), &1.into()));
+    assert_eq!(scratch.json(&["inspect", "sealed/g.bam.c4gh", "--home", "bob"])["ours"], false);
+    let mut cut = fs::read(scratch.path("sealed/g.bam.c4gh")).unwrap();
+    cut.truncate(40);
+    scratch.write("cut.c4gh", cut);
+    assert!(scratch.json(&["inspect", "cut.c4gh"])["malformed"].is_string());
+    for wrong in [
+        &["seal", "g.bam", "--format", "crypt4gh", "--sha256", "--to", "other"][..],
+        &["open", "sealed/g.bam.c4gh", "--to", "-"],
+        &["open", "sealed/g.bam.c4gh", "--file", "g.bam", "--to", "other"],
+    ] {
+        let error = scratch.fails(wrong);
+        assert!(error.contains("Crypt4GH"), "{error}");
+        assert!(!scratch.path("other").exists() && !scratch.path("-").exists());
+    }
+}

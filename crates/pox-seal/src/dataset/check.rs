@@ -1,6 +1,7 @@
 //! Checking what anybody can check: a dataset's public files against its commitment, without a key.
 
 use super::b3sums::{B3Sums, BadText, DatasetCommitment, ObjectName, Sha256Sums};
+use super::crypt4gh::is_form;
 use super::open::{OpenError, read_text};
 use super::{ObjectSource, Progress};
 use crate::engine::{CHUNK, PieceHasher, Team, TreeHash, read_at, run};
@@ -78,7 +79,7 @@ pub fn check(source: &mut dyn ObjectSource, progress: Progress<'_>) -> Result<Ch
         before += len;
         objects.push(CheckedObject { name: name.clone(), expected, comparison, len });
     }
-    Ok(Checked { commitment, is_dataset: sums.are_of_a_dataset() && is_covered, objects })
+    Ok(Checked { commitment, is_dataset: (sums.are_of_a_dataset() || is_form(&sums)) && is_covered, objects })
 }
 
 /// The SHA-256 digests, if the dataset has any; a file of them that isn't the committed one is found with the others.

@@ -87,14 +87,19 @@ pub(super) fn inspect(context: &Context, args: &Inspect) -> Result<Found, Failur
         });
     }
     let commitment = dataset::DatasetCommitment::of(&index);
-    let (contents, closed) = match contents(context, &mut source, &commitment, args)? {
-        Ok(listing) => (Some(listing), None),
-        Err(reason) => (None, Some(reason)),
+    // Crypt4GH files are named where they lie: there is no list of what is in them.
+    let is_crypt4gh = dataset::is_crypt4gh(&sums);
+    let (contents, closed) = match is_crypt4gh {
+        true => (None, None),
+        false => match contents(context, &mut source, &commitment, args)? {
+            Ok(listing) => (Some(listing), None),
+            Err(reason) => (None, Some(reason)),
+        },
     };
     Ok(Found::SealedDataset(SealedDataset {
         location: location.to_string(),
         commitment: sealed::to_core(commitment),
-        format: "age-v1",
+        format: if is_crypt4gh { "crypt4gh-1.0" } else { "age-v1" },
         objects,
         root,
         contents,
@@ -161,8 +166,8 @@ fn unfinished(folder: &Path) -> Option<Found> {
 impl SealedDataset {
     pub(super) fn text(&self) -> String {
         let mut text = format!(
-            "a sealed dataset, of age v1 files\nlocation    {}\ncommitment  {} (compared with nothing: `pox verify-data` does)\n",
-            self.location, self.commitment
+            "a sealed dataset, of {} files\nlocation    {}\ncommitment  {} (compared with nothing: `pox verify-data` does)\n",
+            self.format, self.location, self.commitment
         );
         for object in &self.objects {
             let size = object.bytes.map_or("MISSING".to_owned(), |bytes| format!("{bytes} bytes"));

@@ -1,6 +1,6 @@
 //! A single file, told by its first bytes.
 
-use super::{Found, Listing, opened_len, recipients, recipients_text};
+use super::{Found, Listing, crypt4gh, opened_len, recipients, recipients_text};
 use crate::cli::Inspect;
 use crate::context::Context;
 use crate::error::Failure;
@@ -81,6 +81,7 @@ pub(super) struct Text {
 const FORMATS: &[(&[u8], Inspector)] = &[
     (b"age-encryption.org/", age),
     (b"-----BEGIN AGE ENCRYPTED FILE-----", armored),
+    (b"crypt4gh", crypt4gh::inspect),
     (PROOF, proof),
     (DISCLOSURE, disclosure),
 ];

@@ -2,6 +2,7 @@
 //!
 //! What is public needs no key. Nothing here verifies anything beyond saying whether what is shown was authenticated.
 
+mod crypt4gh;
 mod dataset;
 mod file;
 
@@ -25,6 +26,8 @@ enum Found {
         bytes: u64,
     },
     AgeFile(file::AgeFile),
+    #[serde(rename = "crypt4gh-file")]
+    Crypt4ghFile(crypt4gh::Crypt4ghFile),
     Manifest(Listing),
     Proof(file::Proof),
     Disclosure(file::Disclosed),
@@ -84,6 +87,7 @@ impl Found {
                 "a sealing that isn't at its end, {bytes} bytes so far; the same `pox seal` again goes on with it"
             ),
             Self::AgeFile(file) => file.text(),
+            Self::Crypt4ghFile(file) => file.text(),
             Self::Manifest(listing) => {
                 format!("an opened manifest; whoever has it in clear may have made it\n{}", listing.text())
             }
