@@ -5,8 +5,11 @@
 
 mod support;
 
-use pox_chain::{Account, ChainError, Contract, Draft, Edit, FileShelf, Outbox, Pace, Patience, Rpc, Shelf};
-use pox_core::{Request, U256};
+use pox_chain::{
+    Account, ChainError, Contract, Draft, Edit, FileShelf, Outbox, Pace, Patience, Prepared, Rpc, Shelf,
+    Standing,
+};
+use pox_core::{Address, Bytes, Request, U256};
 use pox_devchain::Returned;
 use proptest::prelude::*;
 use std::io;
@@ -126,6 +129,10 @@ impl World {
         Account::from_bytes(&[KEY; 32]).unwrap()
     }
 
+    fn patience(most: u64) -> Patience {
+        Patience { timeout: Duration::from_millis(most), confirmations: 1, replace_after: None }
+    }
+
     fn is_there(&self, contract: &Contract, wish: &Request) -> Result<bool, ChainError> {
         Ok(contract.task(wish.id(self.contract.domain()))?.is_some())
     }
@@ -141,8 +148,7 @@ impl World {
         wish: &Request,
         most: u64,
     ) -> Result<(), ChainError> {
-        let patience =
-            Patience { timeout: Duration::from_millis(most), confirmations: 1, replace_after: None };
+        let patience = Self::patience(most);
         let mut done = || self.is_there(contract, wish);
         outbox.ensure(&self.draft(wish), &patience, &mut done).map(|_| ())
     }
@@ -191,7 +197,10 @@ impl World {
         for number in self.start + 1..=rpc.head().unwrap().at.number {
             for hash in rpc.block(number).unwrap().unwrap().transactions {
                 let told = forward(&self.node.url, "eth_getTransactionReceipt", &serde_json::json!([hash]));
-                let ours = told["result"]["from"] == serde_json::json!(owner);
+                // Not the transfers of nothing that stand in for what failed.
+                let contract = self.contract.domain().contract;
+                let ours = told["result"]["from"] == serde_json::json!(owner)
+                    && told["result"]["to"] == serde_json::json!(contract);
                 effective += usize::from(ours && told["result"]["status"] == "0x1");
             }
         }
@@ -221,6 +230,74 @@ fn a_kill_between_any_two_effects_loses_and_repeats_nothing() {
     }
 }
 
+/// How a transaction comes to nothing while its nonce is used.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    /// It was right when it was signed, and what came before it does not let it pass.
+    Reverted,
+    /// Another program of the same account, without the journal, was faster.
+    Superseded,
+}
+
+impl World {
+    /// Has a transaction for a wish fail, and gives it with what its caller was told.
+    fn fail(
+        &self,
+        outbox: &Outbox,
+        wish: &Request,
+        failure: Failure,
+        patience: &Patience,
+    ) -> Result<(Prepared, Option<ChainError>), ChainError> {
+        let first = outbox.prepare(&self.draft(wish))?;
+        let lost = match failure {
+            Failure::Reverted => {
+                let second = outbox.prepare(&self.draft(wish))?;
+                outbox.broadcast(&first)?;
+                second
+            }
+            Failure::Superseded => {
+                let nothing = Draft { to: Some(Address::ZERO), value: U256::ZERO, input: Bytes::new() };
+                Outbox::new(self.contract.rpc(), Self::account()).send(&nothing, patience)?;
+                first
+            }
+        };
+        Ok((lost.clone(), outbox.wait(lost, patience).err()))
+    }
+}
+
+/// A transaction fails, its caller is told so, others follow it, and a reorganisation drops them all: the nonce of the one that
+/// nobody wants any more must not keep the others from the chain.
+fn a_dropped_failure_holds_nobody_up(failure: Failure) -> ChainError {
+    let world = World::new(2);
+    let (chain, rpc) = (world.node.chain(), world.contract.rpc());
+    let open = || Outbox::open(rpc, World::account(), Box::new(world.shelf()));
+    let before = rpc.nonce(open().address()).unwrap();
+    let (lost, told) = world.fail(&open(), &world.wishes[0], failure, &support::patience()).unwrap();
+    let tells = |outbox: &Outbox| outbox.tend().unwrap().iter().any(|one| one.nonce == lost.nonce());
+    assert!(!tells(&open()), "its caller knows already");
+    support::send(&open(), &world.draft(&world.wishes[1]));
+
+    chain.reorg(chain.head().number - world.start, Returned::Never).unwrap();
+    assert_eq!(rpc.nonce(open().address()).unwrap(), before);
+    assert!(tells(&open()), "what takes its place is sent, and costs gas");
+    world.settle();
+    world.judge();
+    assert!(matches!(open().standing(&lost).unwrap(), Standing::Unknown), "its caller gave it up");
+    told.unwrap()
+}
+
+#[test]
+fn a_reverted_transaction_that_is_dropped_holds_nobody_up() {
+    let told = a_dropped_failure_holds_nobody_up(Failure::Reverted);
+    assert!(matches!(told, ChainError::Reverted(_)), "{told}");
+}
+
+#[test]
+fn a_superseded_transaction_whose_rival_is_dropped_holds_nobody_up() {
+    let told = a_dropped_failure_holds_nobody_up(Failure::Superseded);
+    assert!(matches!(told, ChainError::Superseded { .. }), "{told}");
+}
+
 /// What happens to the program and its chain.
 #[derive(Debug, Clone)]
 enum Act {
@@ -232,16 +309,20 @@ enum Act {
     Mine,
     /// Another life tends what waits.
     Tend,
+    /// A transaction for a wish fails, if it can be signed and is not held up.
+    Fail { wish: usize, failure: Failure },
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let last = prop_oneof![Just(Last::Happens), Just(Last::DoesNot)];
     let returned = prop_oneof![Just(Returned::ToPool), Just(Returned::Never)];
+    let failure = prop_oneof![Just(Failure::Reverted), Just(Failure::Superseded)];
     let act = prop_oneof![
         5 => (0..3_usize, 0..6_i64, last).prop_map(|(wish, effects, last)| Act::Live { wish, effects, last }),
         3 => (1..4_u64, returned).prop_map(|(depth, transactions)| Act::Reorganise { depth, transactions }),
         1 => Just(Act::Mine),
         1 => Just(Act::Tend),
+        2 => (0..3_usize, failure).prop_map(|(wish, failure)| Act::Fail { wish, failure }),
     ];
     proptest::collection::vec(act, 1..12)
 }
@@ -266,6 +347,11 @@ proptest! {
                 Act::Tend => {
                     let outbox = Outbox::open(world.contract.rpc(), World::account(), Box::new(world.shelf()));
                     outbox.tend().unwrap();
+                }
+                Act::Fail { wish, failure } => {
+                    let outbox = Outbox::open(world.contract.rpc(), World::account(), Box::new(world.shelf()));
+                    let patience = World::patience(60);
+                    drop(world.fail(&outbox, &world.wishes[wish], failure, &patience));
                 }
             }
         }

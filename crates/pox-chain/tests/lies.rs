@@ -268,6 +268,27 @@ fn a_receipt_counts_only_in_the_place_that_the_block_gives_it() {
     }
 }
 
+#[test]
+fn no_proof_is_made_of_receipts_that_the_block_does_not_have() {
+    let node = Node::embedded();
+    let (task, place, _) = proven(&node);
+    let history = Contract::open(&node.rpc(), place).unwrap().history(task).unwrap();
+    let log = history.steps[0].place;
+    let honest = node.rpc().prove_log(log.block, log.transaction, log.index).unwrap();
+    let (server, alone) = liar(&node, |method, result| {
+        if method == "eth_getBlockReceipts" && result[0]["logs"][0].is_object() {
+            result[0]["logs"][0]["data"] = json!("0x");
+        }
+    });
+    let error = alone.prove_log(log.block, log.transaction, log.index).unwrap_err();
+    assert!(matches!(error, ChainError::Contradiction(_)), "{error:?}");
+    // Whichever endpoint is asked first, one that has the block's receipts makes the proof.
+    let beside = several(&node, &[&server], 1, 1);
+    for _ in 0..4 {
+        assert_eq!(beside.prove_log(log.block, log.transaction, log.index).unwrap(), honest);
+    }
+}
+
 /// Endpoints of one chain, of which some lie.
 fn several(node: &Node, liars: &[&Server], honest: usize, agree: u8) -> Rpc {
     let mut profile = node.profile();

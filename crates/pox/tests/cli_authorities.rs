@@ -74,12 +74,27 @@ fn a_live_verification_counts_authorities_where_the_profile_says_aura() {
     // So many blocks never come: what is final is so by seals.
     let embedded = world.pox("nobody", &["chain", "show", "embedded"]);
     let aura = embedded.replace("rule = \"depth\"\nblocks = 1", "rule = \"authorities\"\nblocks = 100000");
-    fs::write(world.path("aura.toml"), &aura).unwrap();
+    let explorer = r#"[explorer]
+transaction = "https://explorer.example/tx/{}"
+address = "https://explorer.example/address/{}"
+block = "https://explorer.example/block/{}"
+"#;
+    fs::write(world.path("aura.toml"), format!("{aura}\n{explorer}")).unwrap();
     let live = ["verify", "proof.pox", "--live", "--require", "simulated", "--chain"];
     let verify = |profile: &str| world.try_pox("nobody", &[&live[..], &[profile]].concat());
     wait_until("two of three have built on it", || verify("aura.toml").status.success());
     let said = text(&verify("aura.toml").stderr);
     assert!(said.contains("of 3 authorities have built on it"), "{said}");
+    // Where people see the same, if they care to compare.
+    let number = said.split_once("block ").and_then(|(_, rest)| rest.split_once(" is final")).unwrap().0;
+    assert!(
+        said.contains(&format!("https://explorer.example/block/{number} shows block {number}")),
+        "{said}"
+    );
+    let ids = world.json("owner", &["status", "--chain", "aura.toml"]);
+    let standing = world.json("owner", &["status", ids[0]["task"].as_str().unwrap(), "--chain", "aura.toml"]);
+    let (step, page) = (&standing["steps"][0]["transaction"], &standing["steps"][0]["page"]);
+    assert_eq!(page, &format!("https://explorer.example/tx/{}", step.as_str().unwrap()));
     // Without a set there is only the depth, and the program says so.
     let (unpinned, _) = aura.split_once("# The first development authority").unwrap();
     fs::write(world.path("unpinned.toml"), unpinned).unwrap();

@@ -24,8 +24,10 @@ pub(super) struct Journal {
 pub(super) struct Entry {
     /// The first and its replacements, each dearer than the one before. Never empty.
     pub(super) attempts: Vec<Prepared>,
-    /// Where one of them was seen in the chain, not finally yet.
+    /// Where one of them was seen in the chain, not finally yet; of one that is over, a block at whose end the nonce was used.
     pub(super) seen: Option<BlockAt>,
+    /// Whether it came to nothing, and its caller knows. It stays for its nonce alone, until that is used for good.
+    pub(super) over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -50,9 +52,15 @@ struct FileEntry {
     attempts: Vec<Bytes>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<BlockAt>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    over: bool,
 }
 
 impl Entry {
+    fn new(first: Prepared) -> Self {
+        Self { attempts: vec![first], seen: None, over: false }
+    }
+
     pub(super) fn nonce(&self) -> u64 {
         self.first().nonce()
     }
@@ -88,7 +96,7 @@ impl Journal {
 
     /// The entry that is to bring a draft about, if there is one.
     pub(super) fn of(&self, draft: &Draft) -> Result<Option<Entry>, ChainError> {
-        Ok(self.entries()?.into_iter().find(|entry| entry.draft() == draft))
+        Ok(self.entries()?.into_iter().find(|entry| !entry.over && entry.draft() == draft))
     }
 
     /// Takes the lowest free nonce that is not below what nodes count, signs with it, and writes the result down.
@@ -105,24 +113,27 @@ impl Journal {
             let is_held = |nonce: &u64| kept.entries.iter().any(|entry| entry.nonce() == *nonce);
             let nonce = (counted.max(kept.floor)..u64::MAX).find(|nonce| !is_held(nonce));
             let prepared = sign(nonce.ok_or(ChainError::BadPrepared("no nonce is left"))?)?;
-            kept.entries.push(Entry { attempts: vec![prepared.clone()], seen: None });
+            kept.entries.push(Entry::new(prepared.clone()));
             made = Some(prepared);
             Ok(Edited::Yes)
         })?;
         made.ok_or(ChainError::BadPrepared("the journal kept nothing"))
     }
 
-    /// Adds a transaction that was signed elsewhere, or replaces one of this journal.
+    /// Adds a transaction that somebody waits for, also one that was over.
     pub(super) fn add(&self, prepared: &Prepared) -> Result<(), ChainError> {
         self.edit(|kept| {
-            let nonce = prepared.nonce();
-            match kept.entries.iter_mut().find(|entry| entry.nonce() == nonce) {
-                Some(entry) if entry.attempts.contains(prepared) => return Ok(Edited::No),
-                Some(entry) => entry.attempts.push(prepared.clone()),
-                None => kept.entries.push(Entry { attempts: vec![prepared.clone()], seen: None }),
+            match kept.entry(prepared.nonce()) {
+                Some(entry) if entry.over => *entry = Entry::new(prepared.clone()),
+                _ => return Ok(kept.attempt(prepared)),
             }
             Ok(Edited::Yes)
         })
+    }
+
+    /// Adds another attempt for its nonce.
+    pub(super) fn attempt(&self, prepared: &Prepared) -> Result<(), ChainError> {
+        self.edit(|kept| Ok(kept.attempt(prepared)))
     }
 
     /// Notes that the nonce was used in a block, or that its block was taken back.
@@ -131,7 +142,7 @@ impl Journal {
             if seen.is_some() {
                 kept.floor = kept.floor.max(nonce.saturating_add(1));
             }
-            match kept.entries.iter_mut().find(|entry| entry.nonce() == nonce) {
+            match kept.entry(nonce) {
                 Some(entry) if entry.seen != seen => entry.seen = seen,
                 _ if seen.is_none() => return Ok(Edited::No),
                 _ => {}
@@ -140,7 +151,19 @@ impl Journal {
         })
     }
 
-    /// Forgets an entry: it ended, or was never handed to anybody.
+    /// Notes that an entry has come to nothing though its nonce is used: in this block, or nobody knows where yet.
+    pub(super) fn note_over(&self, nonce: u64, seen: Option<BlockAt>) -> Result<(), ChainError> {
+        self.edit(|kept| {
+            kept.floor = kept.floor.max(nonce.saturating_add(1));
+            if let Some(entry) = kept.entry(nonce) {
+                entry.over = true;
+                entry.seen = seen.or(entry.seen);
+            }
+            Ok(Edited::Yes)
+        })
+    }
+
+    /// Forgets an entry: its nonce is used for good, or it was never handed to anybody.
     pub(super) fn strike(&self, nonce: u64, used: Used) -> Result<(), ChainError> {
         self.edit(|kept| {
             kept.entries.retain(|entry| entry.nonce() != nonce);
@@ -191,7 +214,7 @@ impl Journal {
             {
                 return Err(damaged("an entry with two nonces".into()));
             }
-            Ok(Entry { attempts, seen: entry.seen })
+            Ok(Entry { attempts, seen: entry.seen, over: entry.over })
         });
         Ok(Kept { floor: file.floor, entries: entries.collect::<io::Result<_>>()? })
     }
@@ -200,10 +223,26 @@ impl Journal {
         let entries = kept.entries.iter().map(|entry| FileEntry {
             attempts: entry.attempts.iter().map(|attempt| attempt.raw().clone()).collect(),
             seen: entry.seen,
+            over: entry.over,
         });
         let file =
             File { version: VERSION, chain_id: self.chain_id, floor: kept.floor, entries: entries.collect() };
         Ok(serde_json::to_vec(&file)?)
+    }
+}
+
+impl Kept {
+    fn entry(&mut self, nonce: u64) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.nonce() == nonce)
+    }
+
+    fn attempt(&mut self, prepared: &Prepared) -> Edited {
+        match self.entry(prepared.nonce()) {
+            Some(entry) if entry.attempts.contains(prepared) => return Edited::No,
+            Some(entry) => entry.attempts.push(prepared.clone()),
+            None => self.entries.push(Entry::new(prepared.clone())),
+        }
+        Edited::Yes
     }
 }
 
@@ -259,9 +298,16 @@ mod tests {
         let seen = BlockAt { number: 9, hash: Default::default() };
         open().note_seen(3, Some(seen)).unwrap();
         let entry = open().of(first.draft()).unwrap().unwrap();
-        assert_eq!(entry, Entry { attempts: vec![first, dearer], seen: Some(seen) });
+        assert_eq!(entry, Entry { attempts: vec![first.clone(), dearer], seen: Some(seen), over: false });
+        open().note_over(3, None).unwrap();
+        assert_eq!(open().of(first.draft()).unwrap(), None, "nobody waits for it");
+        let over = &open().entries().unwrap()[0];
+        assert_eq!((over.over, over.seen, over.attempts.len()), (true, Some(seen), 2));
+        assert_eq!(open().enter(3, |nonce| sign(nonce, 1)).unwrap().nonce(), 5, "its nonce stays taken");
+        open().add(&first).unwrap();
+        assert_eq!(open().of(first.draft()).unwrap(), Some(Entry::new(first)), "somebody waits for it again");
         open().strike(3, Used::Yes).unwrap();
-        assert_eq!(open().entries().unwrap().len(), 1);
+        assert_eq!(open().entries().unwrap().len(), 2);
         assert!(Journal::new(Box::new(FileShelf::new(&path)), 2).entries().is_err(), "another chain's");
         std::fs::write(&path, "{").unwrap();
         assert!(matches!(open().entries(), Err(ChainError::Journal(_))));

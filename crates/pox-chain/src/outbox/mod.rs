@@ -4,6 +4,7 @@
 //! after a crash sends the same bytes again, which take effect once, since a nonce is used once.
 
 mod journal;
+mod over;
 mod shelf;
 mod tend;
 
@@ -123,19 +124,24 @@ impl Outbox {
     /// # Errors
     /// The call would be reverted, is too dear, the chain can't be asked, or the journal fails; then nothing was written.
     pub fn prepare(&self, draft: &Draft) -> Result<Prepared, ChainError> {
-        let from = self.address();
-        let call = CallParams { from: Some(from), to: draft.to, value: draft.value, data: &draft.input };
+        let gas = self.gas_for(draft)?;
+        let price = current_price(&self.rpc)?;
+        let waiting = self.rpc.pending_nonce(self.address())?;
+        let chain_id = self.rpc.profile().chain_id;
+        self.journal
+            .enter(waiting, |nonce| Prepared::sign(&self.account, chain_id, nonce, gas, price, draft.clone()))
+    }
+
+    fn gas_for(&self, draft: &Draft) -> Result<u64, ChainError> {
+        let call =
+            CallParams { from: Some(self.address()), to: draft.to, value: draft.value, data: &draft.input };
         let estimate = self.rpc.estimate_gas(&call)?;
         // The state can change before the block: a quarter is what the dearest paths of the contract differ by.
         let gas = estimate.saturating_add(estimate / 4);
         if gas > MAX_GAS {
             return Err(self.rpc.malformed("eth_estimateGas", "more gas than any block has"));
         }
-        let price = current_price(&self.rpc)?;
-        let waiting = self.rpc.pending_nonce(from)?;
-        let chain_id = self.rpc.profile().chain_id;
-        self.journal
-            .enter(waiting, |nonce| Prepared::sign(&self.account, chain_id, nonce, gas, price, draft.clone()))
+        Ok(gas)
     }
 
     /// Takes a transaction of this account into the journal that was signed by another outbox.
@@ -295,14 +301,14 @@ impl Outbox {
         }
     }
 
-    /// Strikes what can't take effect any more: its nonce is used, or no node ever took it.
+    /// Notes what can't take effect any more: its nonce is used, or no node ever took it.
     fn gave_up(&self, nonce: u64, heard: Heard, error: ChainError) -> ChainError {
-        let used = match (&error, heard) {
-            (ChainError::Superseded { .. }, _) => Used::Yes,
-            (_, Heard::No) => Used::No,
-            (_, Heard::Perhaps) => return error,
+        let noted = match (&error, heard) {
+            (ChainError::Superseded { .. }, _) => self.journal.note_over(nonce, None),
+            (_, Heard::No) => self.journal.strike(nonce, Used::No),
+            (_, Heard::Perhaps) => Ok(()),
         };
-        self.journal.strike(nonce, used).err().unwrap_or(error)
+        noted.err().unwrap_or(error)
     }
 
     fn look(&self, attempts: &[Prepared], confirmations: u64) -> Result<Look, ChainError> {
@@ -345,7 +351,7 @@ impl Outbox {
                 Ok(sent)
             }
             Succeeded::No => {
-                self.journal.strike(nonce, Used::Yes)?;
+                self.journal.note_over(nonce, Some(sent.receipt.block))?;
                 Err(ChainError::Reverted(self.why_reverted(&sent)))
             }
         }
@@ -390,7 +396,7 @@ impl Outbox {
         let draft = latest.draft().clone();
         let (nonce, gas) = (latest.nonce(), latest.gas_limit());
         let dearer = Prepared::sign(&self.account, profile.chain_id, nonce, gas, price, draft)?;
-        self.journal.add(&dearer)?;
+        self.journal.attempt(&dearer)?;
         Ok(Some(dearer))
     }
 }

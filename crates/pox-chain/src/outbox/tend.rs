@@ -3,9 +3,10 @@
 use super::journal::{Entry, Used};
 use super::{Look, Next, Outbox};
 use crate::error::ChainError;
-use crate::prepared::Draft;
+use crate::prepared::{Draft, Prepared};
 use alloy_primitives::{Address, B256};
 use pox_core::Call;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A transaction that is not in the chain for good yet.
@@ -55,12 +56,13 @@ pub enum WaitsFor {
 
 impl Outbox {
     /// Looks after everything that was signed and is not final: sends again what a node or a reorganisation has dropped, offers
-    /// more where nodes want more, and forgets what is final. Returns what still waits, by nonce.
+    /// more where nodes want more, and forgets what is final. Returns what still waits, by nonce; not what has failed and whose
+    /// caller knows, unless a transfer of nothing has to take its place.
     ///
     /// # Errors
     /// The journal fails. An endpoint that does is what the transactions wait for.
     pub fn tend(&self) -> Result<Vec<Waiting>, ChainError> {
-        let mut waiting = Vec::new();
+        let mut waiting = BTreeMap::new();
         let mut away: Option<String> = None;
         for entry in self.journal.entries()? {
             let waits_for = match &away {
@@ -70,15 +72,23 @@ impl Outbox {
             };
             if let Some(WaitsFor::Endpoint { reason }) = &waits_for {
                 away = Some(reason.clone());
+                if entry.over {
+                    continue;
+                }
             }
-            waiting.extend(waits_for.map(|waits_for| Waiting {
-                what: describe(entry.draft()),
+            waiting.extend(waits_for.map(|waits_for| (entry.nonce(), waits_for)));
+        }
+        // With the attempts that were added by the way.
+        let told = |entry: Entry| {
+            let waits_for = waiting.remove(&entry.nonce())?;
+            Some(Waiting {
+                what: if entry.over { in_place_of(entry.draft()) } else { describe(entry.draft()) },
                 transaction: entry.latest().hash(),
                 nonce: entry.nonce(),
                 waits_for,
-            }));
-        }
-        Ok(waiting)
+            })
+        };
+        Ok(self.journal.entries()?.into_iter().filter_map(told).collect())
     }
 
     /// Sends again what has to come before this nonce.
@@ -94,11 +104,12 @@ impl Outbox {
 
     /// What it waits for; `None` if it has ended.
     fn tend_one(&self, entry: &Entry) -> Result<Option<WaitsFor>, ChainError> {
-        match self.try_tend(entry) {
+        let tended = if entry.over { self.try_tend_over(entry) } else { self.try_tend(entry) };
+        match tended {
             Ok(waits_for) => Ok(waits_for),
             Err(error @ ChainError::Journal(_)) => Err(error),
             Err(ChainError::Superseded { nonce, .. }) => {
-                self.journal.strike(nonce, Used::Yes)?;
+                self.journal.note_over(nonce, None)?;
                 Ok(None)
             }
             Err(ChainError::InsufficientFunds(account)) => Ok(Some(WaitsFor::Coins { account })),
@@ -120,13 +131,7 @@ impl Outbox {
             }
             Look::Nowhere => {
                 self.journal.note_seen(entry.nonce(), None)?;
-                return match self.push(&entry.attempts)? {
-                    Next::Rest => Ok(Some(WaitsFor::Block)),
-                    Next::Replace => match self.replace(&entry.attempts, true)? {
-                        Some(dearer) => self.broadcast(&dearer).map(|_| Some(WaitsFor::Block)),
-                        None => Ok(Some(WaitsFor::Price)),
-                    },
-                };
+                return self.push_on(&entry.attempts).map(Some);
             }
         };
         if self.rpc.newest_final()?.is_some_and(|newest| newest >= block.number) {
@@ -135,6 +140,17 @@ impl Outbox {
         }
         self.journal.note_seen(entry.nonce(), Some(block))?;
         Ok(Some(WaitsFor::Finality { block: block.number, confirmations }))
+    }
+
+    /// Broadcasts the newest attempt, or a dearer one where nodes want more.
+    pub(super) fn push_on(&self, attempts: &[Prepared]) -> Result<WaitsFor, ChainError> {
+        match self.push(attempts)? {
+            Next::Rest => Ok(WaitsFor::Block),
+            Next::Replace => match self.replace(attempts, true)? {
+                Some(dearer) => self.broadcast(&dearer).map(|_| WaitsFor::Block),
+                None => Ok(WaitsFor::Price),
+            },
+        }
     }
 }
 
@@ -153,6 +169,10 @@ impl fmt::Display for WaitsFor {
             Self::Help { reason } => write!(f, "declined: {reason}"),
         }
     }
+}
+
+fn in_place_of(draft: &Draft) -> String {
+    format!("a transfer of nothing, in the place of what failed: {}", describe(draft))
 }
 
 /// What a transaction is for, in the contract's words where it is one of its calls.

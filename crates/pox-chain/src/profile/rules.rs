@@ -274,6 +274,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pages_are_those_of_the_patterns() {
+        let page = |kind: &str| format!("https://explorer.example/{kind}/{{}}/all");
+        let explorer = Explorer { transaction: page("tx"), address: page("address"), block: page("block") };
+        let (hash, address) = (B256::repeat_byte(0xab), Address::repeat_byte(0x11));
+        let expected = |kind: &str, of: &str| format!("https://explorer.example/{kind}/{of}/all");
+        assert_eq!(explorer.transaction(hash), expected("tx", &format!("0x{}", "ab".repeat(32))));
+        assert_eq!(explorer.address(address), expected("address", &format!("0x{}", "11".repeat(20))));
+        assert_eq!(explorer.block(4711), expected("block", "4711"));
+    }
+
+    #[test]
     fn finality_counts_the_block_itself() {
         let finality = Finality::Depth { blocks: 3 };
         assert_eq!([0, 1, 2, 3].map(|head| finality.newest_final(head)), [None, None, Some(0), Some(1)]);

@@ -216,18 +216,28 @@ impl Rpc {
     /// # Errors
     /// As every call.
     pub fn nonce(&self, account: Address) -> Result<u64, ChainError> {
-        self.transaction_count(account, "latest")
+        self.transaction_count(account, &json!("latest"))
+    }
+
+    /// The same up to a block that was read before.
+    pub(crate) fn nonce_at(&self, account: Address, at: BlockAt) -> Result<u64, ChainError> {
+        let count = self.transaction_count(account, &json!(quantity(at.number)));
+        let count = self.stated(at.number, count)?;
+        match self.block(at.number)? {
+            Some(block) if block.at == at => Ok(count),
+            _ => Err(ChainError::Reorganised(at.number)),
+        }
     }
 
     /// The same with those that wait.
     pub(crate) fn pending_nonce(&self, account: Address) -> Result<u64, ChainError> {
-        self.transaction_count(account, "pending")
+        self.transaction_count(account, &json!("pending"))
     }
 
     /// A replica that lags counts too few, and one that lies any number: as with the newest block, what enough reach counts.
-    fn transaction_count(&self, account: Address, tag: &'static str) -> Result<u64, ChainError> {
+    fn transaction_count(&self, account: Address, block: &serde_json::Value) -> Result<u64, ChainError> {
         let about = format!("the transactions of {account}");
-        self.height(&about, &|one| one.number("eth_getTransactionCount", json!([account, tag])))
+        self.height(&about, &|one| one.number("eth_getTransactionCount", json!([account, block])))
     }
 
     /// The code at an address.

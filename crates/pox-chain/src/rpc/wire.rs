@@ -93,6 +93,8 @@ pub(crate) struct RawReceipt {
     pub(crate) block_number: Option<Quantity>,
     pub(crate) gas_used: Option<Quantity>,
     pub(crate) status: Option<Quantity>,
+    /// Of the state before Byzantium.
+    pub(crate) root: Option<Bytes>,
     pub(crate) cumulative_gas_used: Option<Quantity>,
     #[serde(rename = "type")]
     pub(crate) kind: Option<Quantity>,

@@ -102,6 +102,12 @@ fn blocks_on_chain(context: &Context, facts: &Facts) -> Result<Vec<TrustedBlock>
     }
     let trusted = |number: &u64| -> Result<TrustedBlock, Failure> {
         let hash = final_hash(context, &profile, *number)?;
+        if let Some(explorer) = &profile.explorer {
+            // The eyes of whoever asks are independent of the endpoint.
+            context
+                .output
+                .say(format!("{} shows block {number}; its hash is {hash}", explorer.block(*number)));
+        }
         Ok(TrustedBlock { chain_id: profile.chain_id, number: *number, hash })
     };
     facts.state.rests_on.iter().map(trusted).collect()
