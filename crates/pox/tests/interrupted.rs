@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use world::{Running, World, free_port, text, wait_until};
 
-/// moto's S3, which lists unfinished uploads, behind a proxy that counts what goes there.
+/// moto's S3, which lists unfinished uploads, behind a proxy that counts what goes there, and holds it up behind so many bytes.
 struct Storage {
     port: u16,
     sent: Arc<AtomicU64>,
+    most: Arc<AtomicU64>,
     _server: Running,
 }
 
@@ -37,17 +38,18 @@ impl Storage {
         let sent = Arc::new(AtomicU64::new(0));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let counter = sent.clone();
+        let most = Arc::new(AtomicU64::new(u64::MAX));
+        let (counter, limit) = (sent.clone(), most.clone());
         thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, counter) = (client.unwrap(), counter.clone());
+                let (client, counter, limit) = (client.unwrap(), counter.clone(), limit.clone());
                 let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                thread::spawn(move || pass(from, to, Some(&counter)));
+                thread::spawn(move || pass(from, to, Some((&counter, &limit))));
                 thread::spawn(move || pass(server, client, None));
             }
         });
-        Self { port, sent, _server: running }
+        Self { port, sent, most, _server: running }
     }
 
     fn settings(&self, temporary: PathBuf) -> Vec<(String, String)> {
@@ -67,13 +69,26 @@ impl Storage {
     fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
+
+    /// Runs a program until so many bytes have gone to the storage, and kills it.
+    fn kill_behind(&self, bytes: u64, start: impl FnOnce() -> Running) {
+        let most = self.sent() + bytes;
+        self.most.store(most, Ordering::Relaxed);
+        let running = start();
+        wait_until("so much of it is sent", || self.sent() >= most);
+        drop(running);
+        self.most.store(u64::MAX, Ordering::Relaxed);
+    }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, counter: Option<&AtomicU64>) {
+fn pass(mut from: TcpStream, mut to: TcpStream, counted: Option<(&AtomicU64, &AtomicU64)>) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if let Some(counter) = counter {
+        if let Some((counter, most)) = counted {
             counter.fetch_add(count as u64, Ordering::Relaxed);
+            while counter.load(Ordering::Relaxed) >= most.load(Ordering::Relaxed) {
+                thread::sleep(std::time::Duration::from_millis(5));
+            }
         }
         if to.write_all(&buffer[..count]).is_err() {
             break;
@@ -98,10 +113,8 @@ fn storing_that_was_killed_goes_on_with_the_parts_that_are_there() {
     let seal = ["seal", "data", "--to", "s3://research/set"];
     let waiting = || fs::read_dir(world.path("temporary")).unwrap().map(|entry| entry.unwrap().path()).next();
 
-    let killed = world.start("owner", &seal);
     // Four parts are on their way at once, so that two are there for certain.
-    wait_until("most of it is sent", || storage.sent() > LEN * 4 / 5);
-    drop(killed);
+    storage.kill_behind(LEN * 4 / 5, || world.start("owner", &seal));
     let first = waiting().expect("what was sealed waits");
     let sealed = fs::read(first.join("dataset/data.age")).unwrap();
 
@@ -124,10 +137,7 @@ fn storing_that_was_killed_goes_on_with_the_parts_that_are_there() {
 
     // A source that changed meanwhile is another dataset, under other keys.
     let seal = ["seal", "data", "--to", "s3://research/other"];
-    let sent = storage.sent();
-    let killed = world.start("owner", &seal);
-    wait_until("some of it is sent", || storage.sent() - sent > LEN / 4);
-    drop(killed);
+    storage.kill_behind(LEN / 4, || world.start("owner", &seal));
     let old = fs::read(waiting().unwrap().join("dataset/data.age")).unwrap();
     fs::write(world.path("data"), b"other").unwrap();
     let anew = world.try_pox("owner", &seal);
