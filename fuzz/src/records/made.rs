@@ -158,7 +158,7 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         task: task(),
         terms: some_leaves(),
         image: "oci:/images/penguins".into(),
-        inputs: vec![InputAccess { location: "file:///data".into(), keys: keys.into() }],
+        inputs: vec![InputAccess { location: "file:///data".into(), keys: keys.into(), crypt4gh: None }],
         results: "https://storage.example/results".into(),
         recipients: vec!["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj".into()],
         buckets: None,
