@@ -47,15 +47,13 @@ impl Unfinished {
         // Anybody may make folders among temporary files: another's would get our sealed data, or give us theirs.
         let found = folder.symlink_metadata().map_err(about)?;
         let others = || about(io::Error::other("it is somebody else's"));
-        if !found.is_dir() || found.mode() & 0o077 != 0 {
+        let ours = rustix::process::geteuid().as_raw();
+        if !found.is_dir() || found.uid() != ours || found.mode() & 0o077 != 0 {
             return Err(others());
         }
         let mut options = OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(folder.join(LOCK));
         let lock = lock.map_err(about)?;
-        if lock.metadata().map_err(about)?.uid() != found.uid() {
-            return Err(others());
-        }
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {

@@ -7,6 +7,7 @@ mod world;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -177,8 +178,16 @@ fn what_is_sealed_to_a_place_waits_for_one_process_at_a_time() {
     // A folder that others may write to is not trusted.
     let folder = folder().unwrap();
     fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let third = world.try_pox("owner", &seal);
-    assert!(text(&third.stderr).contains("somebody else's"), "{}", text(&third.stderr));
+    let refused = || {
+        let third = world.try_pox("owner", &seal);
+        assert!(text(&third.stderr).contains("somebody else's"), "{}", text(&third.stderr));
+    };
+    refused();
+    // Nor is one that somebody else made for us, lock and all; only root can try that.
+    fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    if [folder.join("LOCK"), folder].iter().all(|path| chown(path, Some(65_534), None).is_ok()) {
+        refused();
+    }
 }
 
 #[test]
