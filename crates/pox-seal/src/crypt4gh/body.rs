@@ -3,9 +3,9 @@
 use super::{BodyError, ContentKeys, Crypt4ghError, EditList};
 use crate::cipher::AeadKey;
 pub use crate::engine::CHUNK as SEGMENT;
-use crate::engine::{Cipher, Position};
+use crate::engine::{Cipher, Position, read_full};
 use rayon::prelude::*;
-use std::io::{self, Read};
+use std::io::Read;
 use zeroize::Zeroize;
 
 /// Bytes of a whole segment with its nonce and tag.
@@ -128,7 +128,7 @@ impl<'a, R: Read> BodyStream<'a, R> {
             return Ok(false);
         }
         self.first += self.used.div_ceil(Body::STRIDE) as u64;
-        self.used = fill(&mut self.reader, &mut self.batch).map_err(Crypt4ghError::Io)?;
+        self.used = read_full(&mut self.reader, &mut self.batch).map_err(Crypt4ghError::Io)?;
         self.is_over = self.used < self.batch.len();
         let (body, first) = (&self.body, self.first);
         let bad = self.batch[..self.used].par_chunks_mut(Body::STRIDE).enumerate().find_map_first(
@@ -171,19 +171,6 @@ pub(super) fn kept<'t>(
     let whole = edits.is_none().then_some((text, at));
     let parts = edits.into_iter().flat_map(move |edits| edits.parts(at, text.len()));
     whole.into_iter().chain(parts.map(move |part| (&text[part.range], part.at)))
-}
-
-fn fill(reader: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < out.len() {
-        match reader.read(&mut out[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// Segments that are opened at a time: 4 MiB keep several cores busy and stay a constant.

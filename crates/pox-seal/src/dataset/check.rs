@@ -4,7 +4,7 @@ use super::b3sums::{B3Sums, BadText, DatasetCommitment, ObjectName, Sha256Sums};
 use super::crypt4gh::is_form;
 use super::open::{OpenError, read_text};
 use super::{ObjectSource, Progress};
-use crate::engine::{CHUNK, PieceHasher, Team, TreeHash, read_at, run};
+use crate::engine::{CHUNK, PieceHasher, Team, TreeHash, read_at, read_full, run};
 use crate::hashing::{self, Beside, Blake3Digest};
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read};
@@ -167,15 +167,7 @@ fn hash_stream(reader: &mut dyn Read, is_sha256: bool, progress: Progress<'_>) -
     let (mut hasher, mut beside) = (blake3::Hasher::new(), Beside::new(is_sha256));
     let (mut buffer, mut len) = (vec![0; STREAM_BUFFER], 0);
     loop {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match reader.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let filled = read_full(reader, &mut buffer)?;
         if filled == 0 {
             let blake3 = Blake3Digest::from(*hasher.finalize().as_bytes());
             return Ok(Hashed { blake3, sha256: beside.finish(), len });

@@ -8,7 +8,8 @@ use super::path::EntryPath;
 use super::{ObjectName, Progress};
 use crate::age::PayloadKey;
 use crate::engine::{
-    CHUNK, Cipher, OpenFile, OpenedSegment, Piece, Segment, Team, TreeHash, read_at, run_fed, write_at,
+    CHUNK, Cipher, OpenFile, OpenedSegment, Piece, Segment, Team, TreeHash, read_at, read_full, run_fed,
+    write_at,
 };
 use crate::hashing::Blake3Digest;
 use std::fs::File;
@@ -369,20 +370,6 @@ impl Account<'_> {
         }
         Ok(())
     }
-}
-
-/// Reads until the buffer is full or the source ends.
-pub(crate) fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 fn fill(file: &File, out: &mut [u8], offset: u64) -> Result<(), OpenError> {

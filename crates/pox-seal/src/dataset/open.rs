@@ -3,13 +3,13 @@
 use super::b3sums::{B3Sums, BadText, DatasetCommitment, KeyCommitments, MAX_TEXT, ObjectName, parse_hex};
 use super::base::{Base, finish_base};
 use super::directory::Staging;
-use super::extract::{Feed, Sealed, read_full};
+use super::extract::{Feed, Sealed};
 use super::layout::Layout;
 use super::manifest::{Header, Item, Kind, Root, read_item};
 use super::{ObjectSource, Progress, crypt4gh};
 use crate::age::{AgeError, HeaderError, Locked, Opener, PayloadKey};
 use crate::crypt4gh::ContentKeys;
-use crate::engine::{Team, TreeHash, read_at};
+use crate::engine::{Team, TreeHash, read_at, read_full};
 use crate::hashing::{Blake3Digest, HashReader};
 use crate::keys::{FileKey, Identity};
 use std::collections::BTreeMap;

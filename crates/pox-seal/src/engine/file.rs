@@ -3,7 +3,7 @@
 use super::tree_hash::BLOCK;
 use super::{CHUNK, Cipher, Piece, PieceHasher, Position, Segment};
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::ops::Range;
 
 /// A file that is being sealed: chunks from `start` on.
@@ -130,6 +130,20 @@ pub(crate) struct OpenedSegment {
     pub(crate) edges: [Vec<u8>; 2],
     /// The first chunk that isn't authentic.
     pub(crate) bad: Option<u64>,
+}
+
+/// Reads until the buffer is full or the source ends.
+pub(crate) fn read_full(reader: &mut (impl Read + ?Sized), buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// Reads at an offset into several buffers until they are full, or the file ends; gives the number of bytes.

@@ -12,7 +12,7 @@ mod pipeline;
 mod segment;
 mod tree_hash;
 
-pub(crate) use file::{OpenFile, OpenedSegment, SealFile, SealedSegment, read_at, write_at};
+pub(crate) use file::{OpenFile, OpenedSegment, SealFile, SealedSegment, read_at, read_full, write_at};
 pub(crate) use pipeline::{MAX_CHUNKS, run, run_fed};
 pub use pipeline::{MAX_WORKERS, Team};
 pub(crate) use segment::Segment;
