@@ -246,6 +246,20 @@ fn pipes_carry_data_in_and_out() {
 }
 
 #[test]
+fn more_files_than_a_process_may_hold_open_are_sealed_and_opened() {
+    let scratch = Scratch::new();
+    scratch.json(&["key", "new"]);
+    for number in 0..3_000 {
+        scratch.write(&format!("many/{}/{number}", number % 7), noise(number % 1_500));
+    }
+    let done = shell(
+        &scratch,
+        "ulimit -n 128; pox seal many --to sealed; pox open sealed --to opened; diff -r many opened",
+    );
+    assert_eq!(done.code, Some(0), "{done:?}");
+}
+
+#[test]
 fn who_reads_no_more_hears_no_more_and_damage_is_told_by_the_exit_code() {
     let (scratch, _) = with_dataset();
     let mut open = scratch.command(&["open", "sealed", "--to", "-", "--quiet"]);

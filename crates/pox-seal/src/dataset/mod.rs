@@ -36,6 +36,7 @@ mod open;
 mod pack;
 mod path;
 mod plan;
+mod reading;
 mod resume;
 mod seal;
 mod state;

@@ -3,6 +3,7 @@
 use super::journal::{Checkpoint, DoneEntry, Record, Writer};
 use super::manifest::Entry;
 use super::plan::{Job, Part, Plan};
+use super::reading::{Asked, most_open};
 use super::seal::{Manifest, SealError, SealedObject};
 use super::tree::FoundFile;
 use super::{ObjectName, ObjectSink, Progress};
@@ -13,6 +14,7 @@ use crate::keys::{FileKey, KeyCommitment, Recipient};
 use crate::random::{Randomness, Stream, draw};
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,6 +80,9 @@ impl Data {
 pub(crate) struct Packing<'a> {
     data: &'a Data,
     sealing: SealFile<'a, PayloadKey>,
+    team: Team,
+    /// How many files a worker may hold open.
+    most_open: usize,
     /// Where segments go, if they go to a file.
     to: Option<File>,
     /// How long that file was when an interrupted sealing was taken up.
@@ -99,22 +104,21 @@ enum FileHash {
 }
 
 impl<'a> Packing<'a> {
-    pub(crate) fn new(data: &'a Data, to: Option<File>, written: u64) -> Self {
+    pub(crate) fn new(data: &'a Data, team: Team, to: Option<File>, written: u64) -> Self {
         let (start, chunks) = (data.head.len() as u64, data.chunks);
         let sealing = SealFile { cipher: &data.key, start, chunks, is_hashed: true };
-        Self { data, sealing, to, written }
+        Self { data, sealing, team: team.on_segments_of(chunks), most_open: most_open(team), to, written }
     }
 
     /// Seals all that is left of a plan; gives the object and the number of content bytes.
     pub(crate) fn run(
         &self,
-        team: Team,
         mut plan: Plan,
         mut account: Account<'_>,
     ) -> Result<(SealedObject, u64), SealError> {
         account.is_file = self.to.is_some();
         run(
-            team.on_segments_of(self.data.chunks),
+            self.team,
             || plan.next(),
             |job, segment| self.pack(job, segment),
             |packed, segment| account.commit(packed, segment),
@@ -128,7 +132,21 @@ impl<'a> Packing<'a> {
     /// Reads, seals and hashes a segment, and writes it if it goes to a file.
     fn pack(&self, job: Job, segment: &mut Segment) -> Result<Packed, SealError> {
         self.sealing.place(job.index, job.text, segment);
-        let (mut at, mut files) = (0, Vec::new());
+        let files = self.gather(&job, segment)?;
+        let sealed = self.sealing.seal(job.index, job.is_last, segment);
+        if let Some(to) = &self.to {
+            if sealed.offset < self.written && !is_what_was_written(to, sealed.offset, self.written, segment)?
+            {
+                return Err(SealError::Diverged);
+            }
+            write_at(to, &mut [IoSlice::new(segment)], sealed.offset).map_err(SealError::Sink)?;
+        }
+        Ok(Packed { job, sealed, files })
+    }
+
+    /// Puts a job's plaintext into its places, and hashes what is of files.
+    fn gather(&self, job: &Job, segment: &mut Segment) -> Result<Vec<FileHash>, SealError> {
+        let (mut at, mut asked, mut files) = (0, Vec::new(), Vec::new());
         for part in &job.parts {
             let range = at..at + part.len();
             at = range.end;
@@ -142,36 +160,31 @@ impl<'a> Packing<'a> {
                     }
                 }
                 Part::File { file, content, .. } => {
-                    let mut places = segment.texts::<PayloadKey>(range);
-                    read(file, content.start, &mut places)?;
-                    files.push(FileHash::of(file, content.start, content.end, &places));
+                    asked.push((Asked::new(file, content.clone())?, range));
+                    if asked.len() == self.most_open {
+                        read(&mut asked, segment, &mut files)?;
+                    }
                 }
                 Part::Folder { .. } | Part::Link { .. } => {}
             }
         }
-        let sealed = self.sealing.seal(job.index, job.is_last, segment);
-        if let Some(to) = &self.to {
-            if sealed.offset < self.written && !is_what_was_written(to, sealed.offset, self.written, segment)?
-            {
-                return Err(SealError::Diverged);
-            }
-            write_at(to, &mut [IoSlice::new(segment)], sealed.offset).map_err(SealError::Sink)?;
-        }
-        Ok(Packed { job, sealed, files })
+        read(&mut asked, segment, &mut files)?;
+        Ok(files)
     }
 }
 
-fn read(file: &Arc<FoundFile>, from: u64, places: &mut [IoSliceMut<'_>]) -> Result<(), SealError> {
-    let wanted = places.iter().map(|place| place.len() as u64).sum::<u64>();
-    let source = file.open()?;
-    // `read_at` moves the slices along; the caller still needs them.
-    let mut moving: Vec<_> = places.iter_mut().map(|place| IoSliceMut::new(place)).collect();
-    let got = read_at(&source, &mut moving, from)
-        .map_err(|error| SealError::Io { path: file.path.as_path().into(), error })?;
-    if got != wanted {
-        return Err(SealError::Changed { path: file.path.as_path().into() });
+/// Reads what was asked for into its places, and hashes it.
+fn read(
+    asked: &mut Vec<(Asked<'_>, Range<usize>)>,
+    segment: &mut Segment,
+    files: &mut Vec<FileHash>,
+) -> Result<(), SealError> {
+    for (asked, range) in asked.drain(..) {
+        let (from, is_whole) = (asked.content.start, asked.is_whole());
+        asked.read(&mut segment.texts::<PayloadKey>(range.clone()))?;
+        files.push(FileHash::of(segment.opened::<PayloadKey>(range), from, is_whole));
     }
-    file.check(&source)
+    Ok(())
 }
 
 /// Compares a segment that is sealed again, after an interruption, with what had been written of it.
@@ -201,16 +214,15 @@ fn is_what_was_written(file: &File, offset: u64, end: u64, segment: &[u8]) -> Re
 }
 
 impl FileHash {
-    fn of(file: &FoundFile, from: u64, to: u64, places: &[IoSliceMut<'_>]) -> Self {
-        if from == 0 && to == file.stamp.size {
+    fn of<'a>(text: impl Iterator<Item = &'a [u8]>, from: u64, is_whole: bool) -> Self {
+        if is_whole {
             let mut hasher = blake3::Hasher::new();
-            places.iter().for_each(|place| {
-                hasher.update(place);
+            text.for_each(|slice| {
+                hasher.update(slice);
             });
             return Self::Whole(Blake3Digest::from(*hasher.finalize().as_bytes()));
         }
-        let slices: Vec<&[u8]> = places.iter().map(|place| &**place).collect();
-        let (piece, edges) = Piece::of_slices(from, &slices);
+        let (piece, edges) = Piece::of_slices(from, &text.collect::<Vec<_>>());
         Self::Part(piece, edges)
     }
 }

@@ -153,7 +153,7 @@ impl Sealing<'_> {
         account.journal = Some(journal);
         account.beside = Beside::new(self.digests == Digests::Sha256Beside);
         account.beside.update(data.head());
-        let (object, bytes) = Packing::new(&data, Some(to), 0).run(team, plan, account)?;
+        let (object, bytes) = Packing::new(&data, team, Some(to), 0).run(plan, account)?;
         conclude(manifest, bytes, object, sink)
     }
 
@@ -228,7 +228,7 @@ impl Sealing<'_> {
         (account.hash, account.open, account.bytes) = (checkpoint.hash, open, bytes);
         account.journal = Some(journaling);
         account.beside = self.beside_so_far(&to, account.hash.len()).map_err(SealError::Sink)?;
-        let (object, bytes) = Packing::new(&data, Some(to), written).run(self.team, plan, account)?;
+        let (object, bytes) = Packing::new(&data, self.team, Some(to), written).run(plan, account)?;
         conclude(manifest, bytes, object, sink)
     }
 

@@ -164,7 +164,7 @@ pub fn seal(
     sink.create(&ObjectName::data()).and_then(|()| sink.write(data.head())).map_err(SealError::Sink)?;
     let to = sink.file().map(File::try_clone).transpose().map_err(SealError::Sink)?;
     let account = Account::new(&data, &mut *sink, &mut manifest, random, progress)?;
-    let (object, bytes) = Packing::new(&data, to, 0).run(team, plan, account)?;
+    let (object, bytes) = Packing::new(&data, team, to, 0).run(plan, account)?;
     sink.close().map_err(SealError::Sink)?;
     manifest.publish(bytes, object, sink)
 }
