@@ -58,15 +58,12 @@ fn seal_payload<C: Cipher>(
 ) -> Result<(), AgeError> {
     let len = from.metadata().map_err(AgeError::Io)?.len();
     let is_read = content.is_some();
-    let (span, mut next) = (sealing.span(), 0);
+    let span = sealing.span();
     let count = len.div_ceil(span).max(1);
+    let mut segments = 0..count;
     run(
         team,
-        || {
-            let index = next;
-            next += 1;
-            Ok::<_, AgeError>((index < count).then_some(index))
-        },
+        |_| Ok::<_, AgeError>(segments.next()),
         |index, segment| {
             let text = span.min(len - index * span) as usize;
             sealing.place(index, text, segment);
@@ -130,14 +127,10 @@ fn open_payload<C: Cipher>(
     hash: &mut TreeHash,
     team: Team,
 ) -> Result<(), AgeError> {
-    let (count, mut next) = (opening.segments(), 0);
+    let mut segments = 0..opening.segments();
     run(
         team,
-        || {
-            let index = next;
-            next += 1;
-            Ok::<_, AgeError>((index < count).then_some(index))
-        },
+        |_| Ok::<_, AgeError>(segments.next()),
         |index, segment| {
             let range = opening.range(index);
             segment.place(range.start, (range.end - range.start) as usize);

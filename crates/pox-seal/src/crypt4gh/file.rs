@@ -47,7 +47,7 @@ pub fn seal_file(
     from: &File,
     to: &File,
     recipients: &[Recipient],
-    random: &mut (dyn Randomness + Send),
+    random: &mut dyn Randomness,
     team: Team,
     progress: &mut dyn FnMut(u64),
 ) -> Result<SealedFile, Crypt4ghError> {
@@ -65,7 +65,7 @@ pub fn seal_file(
     let count = content_len.div_ceil(span);
     run(
         team,
-        || {
+        |_| {
             if next == count {
                 return Ok(None);
             }
@@ -180,14 +180,10 @@ fn walk(
     }
     let opening = OpenFile { cipher: &cipher, start, len, chunks: team.chunks(), is_hashed: true };
     // A file without a body has no segment, which other formats always have.
-    let (count, mut next) = (if len == start { 0 } else { opening.segments() }, 0);
+    let mut segments = 0..if len == start { 0 } else { opening.segments() };
     run(
         team,
-        || {
-            let index = next;
-            next += 1;
-            Ok::<_, Crypt4ghError>((index < count).then_some(index))
-        },
+        |_| Ok::<_, Crypt4ghError>(segments.next()),
         |index, segment: &mut Segment| {
             let range = opening.range(index);
             segment.place(range.start, (range.end - range.start) as usize);
@@ -226,7 +222,7 @@ fn write(to: &File, cipher: &Body<'_>, offset: u64, segment: &Segment) -> io::Re
 }
 
 /// Random nonces for so many segments: at 96 bits, two are the same among 2^32 of one key (256 TiB) once in 2^33 times.
-fn nonces(count: usize, random: &mut (dyn Randomness + Send)) -> Result<Vec<u8>, NoRandomness> {
+fn nonces(count: usize, random: &mut dyn Randomness) -> Result<Vec<u8>, NoRandomness> {
     let mut nonces = vec![0; count * NONCE];
     random.fill(&mut nonces)?;
     Ok(nonces)

@@ -134,7 +134,7 @@ fn hash_file(file: &File, is_sha256: bool, progress: Progress<'_>) -> io::Result
     let (mut hash, mut beside) = (TreeHash::default(), Beside::new(is_sha256));
     run(
         team,
-        || {
+        |_| {
             let start = next;
             next += span;
             Ok::<_, io::Error>((start < len).then_some(start))

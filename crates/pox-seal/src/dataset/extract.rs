@@ -8,8 +8,7 @@ use super::path::EntryPath;
 use super::{ObjectName, Progress};
 use crate::age::PayloadKey;
 use crate::engine::{
-    CHUNK, Cipher, OpenFile, OpenedSegment, Piece, Segment, Team, TreeHash, read_at, read_full, run_fed,
-    write_at,
+    CHUNK, Cipher, OpenFile, OpenedSegment, Piece, Segment, Team, TreeHash, read_at, read_full, run, write_at,
 };
 use crate::hashing::Blake3Digest;
 use std::fs::File;
@@ -61,7 +60,7 @@ impl Sealed<'_> {
         let file = feeding.file;
         let mut account = Account { base, progress, bytes: 0, open: None, failure: None };
         let mut plan = Some(&mut layout);
-        run_fed(
+        run(
             team,
             |segment| {
                 let Some(mut job) = feeding.next(&opening, segment)? else { return Ok(None) };

@@ -119,7 +119,7 @@ impl<'a> Packing<'a> {
         account.is_file = self.to.is_some();
         run(
             self.team,
-            || plan.next(),
+            |_| plan.next(),
             |job, segment| self.pack(job, segment),
             |packed, segment| account.commit(packed, segment),
         )?;

@@ -13,7 +13,7 @@ mod segment;
 mod tree_hash;
 
 pub(crate) use file::{OpenFile, OpenedSegment, SealFile, SealedSegment, read_at, read_full, write_at};
-pub(crate) use pipeline::{MAX_CHUNKS, run, run_fed};
+pub(crate) use pipeline::{MAX_CHUNKS, run};
 pub use pipeline::{MAX_WORKERS, Team};
 pub(crate) use segment::Segment;
 pub(crate) use tree_hash::{Piece, PieceHasher, TreeHash};

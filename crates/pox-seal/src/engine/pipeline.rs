@@ -64,54 +64,12 @@ const MAX_MEMORY: usize = 24 << 20;
 /// Most chunks of a segment: 4 MiB. Larger ones gain nothing.
 pub(crate) const MAX_CHUNKS: usize = 64;
 
-/// Runs every job that `next` claims through `work`, on all workers, and hands the results to `commit`, on the calling
-/// thread, in the order of the claims.
+/// Runs every job that `feed` gives through `work`, on all workers, and hands the results to `commit` in the order of the jobs.
 ///
-/// `next` is called by one worker at a time. The first error in the order of the claims ends everything; later jobs may
-/// have been worked on by then, and none of them is committed.
+/// `feed` and `commit` are called on the calling thread, while the workers work; `feed` may fill the segment that its job will be
+/// worked on in. The first error in the order of the jobs ends everything; later jobs may have been worked on by then, and none
+/// of them is committed.
 pub(crate) fn run<J, D, E>(
-    team: Team,
-    mut next: impl FnMut() -> Result<Option<J>, E> + Send,
-    work: impl Fn(J, &mut Segment) -> Result<D, E> + Sync,
-    mut commit: impl FnMut(D, &mut Segment) -> Result<(), E>,
-) -> Result<(), E>
-where
-    J: Send,
-    D: Send,
-    E: Send,
-{
-    if team.workers == 1 {
-        let mut segment = Segment::new(team.chunks());
-        while let Some(job) = next()? {
-            let done = work(job, &mut segment)?;
-            commit(done, &mut segment)?;
-        }
-        return Ok(());
-    }
-    let (free, segments) = channel::<Segment>();
-    for _ in 0..team.segments() {
-        // Can't fail: the other end is below.
-        let _ = free.send(Segment::new(team.chunks()));
-    }
-    let source = Mutex::new(Source { next: &mut next, count: 0, is_over: false });
-    let segments = Mutex::new(segments);
-    let (finished, results) = channel();
-    thread::scope(|scope| {
-        for _ in 0..team.workers {
-            let finished = finished.clone();
-            scope.spawn(|| labour(&source, &segments, &work, finished));
-        }
-        drop(finished);
-        let outcome = collect(&results, &free, &mut commit);
-        // Nobody waits for a segment any more.
-        drop(free);
-        outcome
-    })
-}
-
-/// The same with a source that only the calling thread can ask: `feed` may fill the segment that its job will be worked on in,
-/// and does so while the workers work on earlier ones.
-pub(crate) fn run_fed<J, D, E>(
     team: Team,
     mut feed: impl FnMut(&mut Segment) -> Result<Option<J>, E>,
     work: impl Fn(J, &mut Segment) -> Result<D, E> + Sync,
@@ -152,8 +110,8 @@ where
             let result = if is_idle { results.recv().ok() } else { results.try_recv().ok() };
             match result {
                 // A worker panicked: leave, so that the scope can end and say so.
-                Some((_, None)) => return Ok(()),
-                Some((index, Some(result))) => {
+                Some(None) => return Ok(()),
+                Some(Some((index, result))) => {
                     early.insert(index, result);
                     while let Some(result) = early.remove(&turn) {
                         let (done, mut segment) = result?;
@@ -188,89 +146,30 @@ fn serve<J, D, E>(
 ) {
     loop {
         let Ok((index, job, mut segment)) = lock(claims).recv() else { return };
-        let mut lost = Lost(index, finished.clone(), false);
+        let mut lost = Lost { finished: &finished, is_lost: true };
         let result = work(job, &mut segment).map(|done| (done, segment));
-        lost.2 = true;
-        if finished.send((index, Some(result))).is_err() {
+        lost.is_lost = false;
+        if finished.send(Some((index, result))).is_err() {
             return;
         }
     }
 }
 
-struct Source<F> {
-    next: F,
-    count: u64,
-    is_over: bool,
+/// A job's number and result; none if the worker panicked at it, which arrives by itself when the scope ends.
+type Message<D, E> = Option<(u64, Result<(D, Segment), E>)>;
+
+/// Tells that a job is lost, when the worker leaves it by a panic.
+struct Lost<'a, D, E> {
+    finished: &'a Sender<Message<D, E>>,
+    is_lost: bool,
 }
 
-type Message<D, E> = (u64, Option<Result<(D, Segment), E>>);
-
-/// Tells that a job is lost if the worker panics; the panic itself arrives when the scope ends.
-struct Lost<D, E>(u64, Sender<Message<D, E>>, bool);
-
-impl<D, E> Drop for Lost<D, E> {
+impl<D, E> Drop for Lost<'_, D, E> {
     fn drop(&mut self) {
-        if !self.2 {
-            let _ = self.1.send((self.0, None));
+        if self.is_lost {
+            let _ = self.finished.send(None);
         }
     }
-}
-
-fn labour<J, D, E, F: FnMut() -> Result<Option<J>, E>>(
-    source: &Mutex<Source<F>>,
-    segments: &Mutex<Receiver<Segment>>,
-    work: &impl Fn(J, &mut Segment) -> Result<D, E>,
-    finished: Sender<Message<D, E>>,
-) {
-    loop {
-        // The segment first: so a claimed job always has one, and the earliest job never waits for later ones.
-        let Ok(mut segment) = lock(segments).recv() else { return };
-        let mut lost = Lost(0, finished.clone(), false);
-        let claimed = {
-            let mut source = lock(source);
-            if source.is_over {
-                lost.2 = true;
-                return;
-            }
-            lost.0 = source.count;
-            let claimed = (source.next)();
-            source.count += 1;
-            source.is_over = !matches!(claimed, Ok(Some(_)));
-            claimed
-        };
-        let result = match claimed {
-            Ok(Some(job)) => work(job, &mut segment).map(|done| (done, segment)),
-            Ok(None) => {
-                lost.2 = true;
-                return;
-            }
-            Err(error) => Err(error),
-        };
-        lost.2 = true;
-        if finished.send((lost.0, Some(result))).is_err() {
-            return;
-        }
-    }
-}
-
-fn collect<D, E>(
-    results: &Receiver<Message<D, E>>,
-    free: &Sender<Segment>,
-    commit: &mut impl FnMut(D, &mut Segment) -> Result<(), E>,
-) -> Result<(), E> {
-    let (mut early, mut turn) = (BTreeMap::new(), 0);
-    while let Ok((index, result)) = results.recv() {
-        // A worker panicked: leave, so that the scope can end and say so.
-        let Some(result) = result else { return Ok(()) };
-        early.insert(index, result);
-        while let Some(result) = early.remove(&turn) {
-            let (done, mut segment) = result?;
-            commit(done, &mut segment)?;
-            let _ = free.send(segment);
-            turn += 1;
-        }
-    }
-    Ok(())
 }
 
 /// A panic elsewhere is reported by the scope; what it held is still whole here.
@@ -284,9 +183,9 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn count_to(end: u64) -> impl FnMut() -> Result<Option<u64>, u64> + Send {
+    fn count_to(end: u64) -> impl FnMut(&mut Segment) -> Result<Option<u64>, u64> {
         let mut at = 0;
-        move || {
+        move |_| {
             at += 1;
             Ok((at <= end).then_some(at - 1))
         }
@@ -336,7 +235,7 @@ mod tests {
             for end in [100, 41] {
                 let (mut next, mut seen) = (count_to(end), Vec::new());
                 let feed = |segment: &mut Segment| {
-                    let job = next()?;
+                    let job = next(segment)?;
                     segment.place(0, 1);
                     segment[0] = job.unwrap_or(0) as u8;
                     if job == Some(60) { Err(60) } else { Ok(job) }
@@ -351,36 +250,24 @@ mod tests {
                     Ok(())
                 };
                 let error = if end == 41 { 40 } else { 60 };
-                assert_eq!(run_fed(Team::of(workers), feed, work, commit), Err(error));
+                assert_eq!(run(Team::of(workers), feed, work, commit), Err(error));
                 assert_eq!(seen, (0..error).collect::<Vec<_>>());
             }
         }
         let mut commits = 0;
-        let mut next = count_to(9);
         let commit = |_, _: &mut Segment| {
             commits += 1;
             Ok(())
         };
-        assert_eq!(run_fed(Team::of(3), |_| next(), |job, _| Ok(job), commit), Ok(()));
+        assert_eq!(run(Team::of(3), count_to(9), |job, _| Ok(job), commit), Ok(()));
         assert_eq!(commits, 9);
-    }
-
-    #[test]
-    #[should_panic]
-    fn a_worker_that_panics_while_it_is_fed_is_heard_of() {
-        let work = |job, _: &mut Segment| {
-            assert_ne!(job, 20);
-            Ok(job)
-        };
-        let mut next = count_to(1_000);
-        let _ = run_fed(Team::of(3), |_| next(), work, |_, _| Ok(()));
     }
 
     #[test]
     fn an_error_of_the_source_or_the_account_ends_it() {
         let mut next = count_to(100);
-        let source = move || -> Result<Option<u64>, u64> {
-            match next()? {
+        let source = move |segment: &mut Segment| -> Result<Option<u64>, u64> {
+            match next(segment)? {
                 Some(30) => Err(7),
                 other => Ok(other),
             }

@@ -28,7 +28,7 @@ pub fn seal_files(
     readers: &[crypt4gh::Recipient],
     recipients: &[Recipient],
     sink: &mut dyn ObjectSink,
-    random: &mut (dyn Randomness + Send),
+    random: &mut dyn Randomness,
     progress: Progress<'_>,
 ) -> Result<SealedDataset, SealError> {
     let mut plan = Vec::new();
