@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, BufRead, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the sealed bytes come from.
 pub(crate) enum Feed<'a> {
@@ -56,15 +56,17 @@ impl Sealed<'_> {
             chunks: team.chunks(),
             is_hashed: true,
         };
-        let is_wrong = AtomicBool::new(false);
+        // The first segment known to be wrong: those before it are still gone through, so that it is the one that is told of.
+        let wrong = AtomicU64::new(u64::MAX);
         let file = feeding.file;
-        let mut account = Account { base, progress, bytes: 0, open: None, failure: None };
+        let mut account =
+            Account { base, progress, wrong: &wrong, segments: 0, bytes: 0, open: None, failure: None };
         let mut plan = Some(&mut layout);
         run(
             team,
             |segment| {
                 let Some(mut job) = feeding.next(&opening, segment)? else { return Ok(None) };
-                if is_wrong.load(Ordering::Relaxed) {
+                if wrong.load(Ordering::Relaxed) < job.index {
                     plan = None;
                 }
                 job.plan = match plan.as_mut().map(|layout| layout.next((opening.chunks * CHUNK) as u64)) {
@@ -86,7 +88,7 @@ impl Sealed<'_> {
                 }
                 let opened = opening.open_as(job.index, job.is_last, segment);
                 let outcome = match (job.plan, opened.bad) {
-                    _ if is_wrong.load(Ordering::Relaxed) => Ok(Vec::new()),
+                    _ if wrong.load(Ordering::Relaxed) < job.index => Ok(Vec::new()),
                     (Planned::Nothing, _) => Ok(Vec::new()),
                     (_, Some(_)) => Err(invalid(Invalid::Age)),
                     (Planned::Wrong(error), None) => Err(error),
@@ -96,14 +98,14 @@ impl Sealed<'_> {
                     return Err(error);
                 }
                 if outcome.is_err() {
-                    is_wrong.store(true, Ordering::Relaxed);
+                    wrong.fetch_min(job.index, Ordering::Relaxed);
                 }
                 Ok((opened, outcome))
             },
             |(opened, outcome): (OpenedSegment, _), _| {
                 let [before, after] = &opened.edges;
                 hash.append(&opened.piece, [before, after]);
-                account.take(outcome, &is_wrong)
+                account.take(outcome)
             },
         )?;
         Ok(match account.failure {
@@ -320,6 +322,9 @@ fn some(
 struct Account<'a> {
     base: &'a Base,
     progress: Progress<'a>,
+    wrong: &'a AtomicU64,
+    /// Segments so far.
+    segments: u64,
     bytes: u64,
     /// The digest so far of the file that lies in several segments.
     open: Option<TreeHash>,
@@ -327,11 +332,8 @@ struct Account<'a> {
 }
 
 impl Account<'_> {
-    fn take(
-        &mut self,
-        outcome: Result<Vec<Done>, OpenError>,
-        is_wrong: &AtomicBool,
-    ) -> Result<(), OpenError> {
+    fn take(&mut self, outcome: Result<Vec<Done>, OpenError>) -> Result<(), OpenError> {
+        self.segments += 1;
         if self.failure.is_some() {
             return Ok(());
         }
@@ -342,7 +344,7 @@ impl Account<'_> {
             }
             Err(error @ OpenError::Io(_)) => Err(error),
             Err(error) => {
-                is_wrong.store(true, Ordering::Relaxed);
+                self.wrong.fetch_min(self.segments - 1, Ordering::Relaxed);
                 self.failure = Some(error);
                 Ok(())
             }

@@ -211,3 +211,19 @@ fn whatever_is_wrong_in_any_segment_is_noticed() {
         }
     }
 }
+
+#[test]
+fn of_several_things_that_are_wrong_the_first_is_told_of() {
+    // The archive's end has a segment of its own, so small that its fault is found before the one in the file.
+    let (manifest, mut data) = build(vec![file("a", &"x".repeat(8 * CHUNK - 512))], |_, _| ());
+    data[7 * CHUNK] ^= 1;
+    let mut sealed = seal(&data);
+    let end = sealed.len() - 1;
+    sealed[end] ^= 1;
+    for _ in 0..50 {
+        match extract_sealed(&manifest, &sealed, Team::of(4).on_segments_of(1)) {
+            Err(OpenError::Invalid { reason: Invalid::File, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
