@@ -16,6 +16,8 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The keys of one `data.age`, and its first bytes.
@@ -89,6 +91,9 @@ pub(crate) struct Packing<'a> {
     written: u64,
 }
 
+/// Jobs that wait for a worker.
+const AHEAD: usize = 2;
+
 /// A job when it is done.
 struct Packed {
     job: Job,
@@ -117,12 +122,24 @@ impl<'a> Packing<'a> {
         mut account: Account<'_>,
     ) -> Result<(SealedObject, u64), SealError> {
         account.is_file = self.to.is_some();
-        run(
-            self.team,
-            |_| plan.next(),
-            |job, segment| self.pack(job, segment),
-            |packed, segment| account.commit(packed, segment),
-        )?;
+        // The walk waits for the disk and goes ahead of the workers. Once nobody takes jobs any more, it ends.
+        let (planned, jobs) = sync_channel(AHEAD);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                while let Some(job) = plan.next().transpose() {
+                    let is_over = job.is_err();
+                    if planned.send(job).is_err() || is_over {
+                        return;
+                    }
+                }
+            });
+            run(
+                self.team,
+                move |_| jobs.recv().ok().transpose(),
+                |job, segment| self.pack(job, segment),
+                |packed, segment| account.commit(packed, segment),
+            )
+        })?;
         let (digest, len) = (account.hash.digest(), account.hash.len());
         let key_commitment = self.data.commitment();
         let sha256 = account.beside.finish();
