@@ -8,7 +8,9 @@ use pox_core::leaves::{Leaf, Leaves};
 use pox_core::proof::{HistoryProof, MAGIC, Proof, StateProof};
 use pox_core::receipt::{Archive, Endorsement, Outcome};
 use pox_core::s3::{BucketAccess, Operation, Style};
-use pox_core::secret::{InputAccess, InputSecret, ObjectKey, Secret, SignedSecret, Terms};
+use pox_core::secret::{
+    Crypt4ghAccess, Crypt4ghKey, InputAccess, InputSecret, ObjectKey, Secret, SignedSecret, Terms,
+};
 use pox_core::{
     Amount, Call, Domain, Event, MemberReceipt, MemberReceipts, Members, MembersRoot, OfferId, Phase,
     Refusal, Request, Runs, TaskId, UnixTime, to_canonical,
@@ -176,10 +178,22 @@ pub(crate) fn secrets() -> Vec<Vec<u8>> {
         secret_key: "key".into(),
         session_token: Some("token".into()),
     }]);
+    let mut crypt4gh = secret.clone();
+    crypt4gh.inputs[0].keys.clear();
+    let file = Crypt4ghAccess {
+        object: "reads.c4gh".into(),
+        keys: vec![Crypt4ghKey(vec![5; 32])],
+        edits: Some(vec![9, 4]),
+    };
+    crypt4gh.inputs[0].crypt4gh = Some(vec![file]);
     let batch = Secret { terms: batch_leaves(), runs: Some(some_runs()), ..secret.clone() };
     let theirs_with_keys = InputSecret { buckets: with_keys.buckets.clone(), ..theirs.clone() };
     let theirs = [theirs, theirs_with_keys].map(|secret| secret.to_bytes().to_vec());
-    [secret, with_keys, batch].map(|secret| secret.to_bytes().to_vec()).into_iter().chain(theirs).collect()
+    [secret, with_keys, crypt4gh, batch]
+        .map(|secret| secret.to_bytes().to_vec())
+        .into_iter()
+        .chain(theirs)
+        .collect()
 }
 
 pub(crate) fn signed_secrets() -> Vec<Vec<u8>> {
