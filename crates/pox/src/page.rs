@@ -6,6 +6,7 @@ mod evidence;
 pub(crate) use diagnosis::diagnosis;
 pub(crate) use evidence::evidence;
 
+use crate::quantity::entries;
 use jiff::Timestamp;
 use pox_core::history::At;
 use pox_core::{Amount, UnixTime};
@@ -239,7 +240,7 @@ fn used(page: &mut Page, facts: &Facts) {
     page.row("disk", format!("up to {} MiB", allowed.disk_mib));
     page.row("input", bytes(report.input_bytes));
     page.row("results", bytes(report.result_bytes));
-    page.row("image", format!("{} entries", report.image_entries));
+    page.row("image", entries(report.image_entries));
     page.row("measured by", plain(&report.accounting));
 }
 

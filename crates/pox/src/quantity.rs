@@ -29,6 +29,11 @@ pub(crate) fn time(text: &str) -> Result<UnixTime, Failure> {
     u64::try_from(instant.as_second()).map(UnixTime).map_err(|_| bad())
 }
 
+/// A number of entries of a dataset or archive: `1 entry`, `2 entries`.
+pub(crate) fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}
+
 impl Bytes {
     /// So many MiB.
     pub(crate) const fn mib(count: u64) -> Self {

@@ -4,6 +4,7 @@ use super::{crypt4gh, part};
 use crate::cli::Open;
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
+use crate::quantity::entries;
 use crate::{locate, owner, sealed};
 use pox_core::{DatasetCommitment, TaskId};
 use pox_seal::dataset::Kind;
@@ -74,7 +75,7 @@ fn whole(
         bytes: found.bytes,
     };
     context.output.result(&opened, || {
-        format!("opened {} entries, {} bytes, into {}", opened.entries, opened.bytes, opened.to)
+        format!("opened {}, {} bytes, into {}", entries(opened.entries), opened.bytes, opened.to)
     })
 }
 

@@ -5,6 +5,7 @@ use crate::cli::{Format, Seal};
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
 use crate::progress::ByteProgress;
+use crate::quantity::entries;
 use crate::unfinished::Unfinished;
 use crate::{locate, sealed};
 use pox_core::DatasetCommitment;
@@ -336,8 +337,11 @@ impl Sealed {
 
     pub(super) fn text(&self) -> String {
         let mut text = format!(
-            "commitment  {}\nlocation    {}\ncontent     {} entries, {} bytes\n",
-            self.commitment, self.location, self.entries, self.bytes
+            "commitment  {}\nlocation    {}\ncontent     {}, {} bytes\n",
+            self.commitment,
+            self.location,
+            entries(self.entries),
+            self.bytes
         );
         for object in &self.objects {
             text.push_str(&format!(

@@ -10,6 +10,7 @@ use super::part::shown;
 use crate::cli::Inspect;
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
+use crate::quantity::entries;
 use pox_seal::age::{Header, SEALED_CHUNK, Stanza, TAG};
 use pox_seal::dataset::Entry;
 use serde::Serialize;
@@ -116,7 +117,8 @@ impl Listing {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("content     {}, {} entries, {} bytes\n", self.kind, self.entries, self.bytes);
+        let mut text =
+            format!("content     {}, {}, {} bytes\n", self.kind, entries(self.entries), self.bytes);
         for Listed { path, kind, bytes, blake3 } in &self.listed {
             let bytes = bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
             let digest = blake3.as_deref().unwrap_or_default();
