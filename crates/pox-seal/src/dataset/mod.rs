@@ -29,6 +29,7 @@ mod contents;
 mod crypt4gh;
 mod directory;
 mod extract;
+mod joined;
 mod journal;
 mod layout;
 mod manifest;
