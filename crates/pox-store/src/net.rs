@@ -63,6 +63,9 @@ pub(crate) enum Fault {
     /// Worth another try.
     #[error("stalled for {0:?}")]
     Stalled(Duration),
+    /// It would take the next attempt as slowly.
+    #[error("not done within {0:?}")]
+    Dripped(Duration),
 }
 
 /// A body that arrives in pieces.

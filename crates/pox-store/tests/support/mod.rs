@@ -114,6 +114,7 @@ impl Server {
             connect: Duration::from_secs(5),
             stall: Duration::from_millis(500),
             total: Duration::from_secs(60),
+            slowest: 64 << 10,
         };
         access.attempts = 3;
         access
