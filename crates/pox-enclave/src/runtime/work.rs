@@ -204,8 +204,6 @@ fn commitment(sealed: Result<SealedDataset, SealError>) -> Result<ResultsCommitm
             Stop::host(Failure::ResultsUndeliverable, "the host did not store the results", &error)
         }
         SealError::Path { .. } => Stop::results("the results have a name that a dataset can't have"),
-        // Without a process namespace, a process of the task's may have outlived it; nobody else can reach them.
-        SealError::Changed { .. } => Stop::results("the results changed while they were sealed"),
         _ => Stop::failed(Failure::RuntimeFailed, "the results could not be sealed"),
     })?;
     Ok(ResultsCommitment::from(*sealed.commitment.as_bytes()))

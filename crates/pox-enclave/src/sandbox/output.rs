@@ -17,8 +17,8 @@ use rustix::{
 
 /// The task's output folder. It has no name any more; its memory is freed when this is dropped.
 ///
-/// The task wrote everything in it: names, links, sizes and kinds of files are hostile. But it changes no more: with the
-/// first of its processes, all of them are gone.
+/// The task wrote everything in it: names, links, sizes and kinds of files are hostile. But it changes no more: the first process
+/// of a task's namespace, without which none is run, takes all others with it.
 #[derive(Debug)]
 pub struct Output {
     folder: OwnedFd,

@@ -153,27 +153,17 @@ impl Contents {
         let Self { manifest, manifest_key, data, .. } = self;
         let mut items = Items::start(manifest, manifest_key)?;
         let (mut count, mut bytes, mut joined) = (0, 0, Joined::default());
-        loop {
-            let entry = items.next()?.map(|(entry, _)| entry);
-            let entry = match entry {
-                Some(entry) if !matches!(entry, Entry::File { .. }) || !wanted(entry.path()) => continue,
-                other => other,
-            };
-            let is_over = entry.is_none();
-            if let Some(entry) = entry
-                && let Err(apart) = joined.join(entry)
-            {
-                let (next, full) = (Joined::of(apart), joined);
-                (count, bytes) =
-                    (count + full.len(), bytes + full.write(data, source, staging.path(), bytes, progress)?);
-                joined = next;
+        while let Some((entry, _)) = items.next()? {
+            if !matches!(entry, Entry::File { .. }) || !wanted(entry.path()) {
+                continue;
             }
-            if is_over {
-                break;
-            }
+            let Err(apart) = joined.join(entry) else { continue };
+            let full = std::mem::replace(&mut joined, Joined::of(apart));
+            count += full.len();
+            bytes += full.write(data, source, staging.path(), bytes, progress)?;
         }
-        (count, bytes) =
-            (count + joined.len(), bytes + joined.write(data, source, staging.path(), bytes, progress)?);
+        count += joined.len();
+        bytes += joined.write(data, source, staging.path(), bytes, progress)?;
         staging.publish().map_err(OpenError::Io)?;
         Ok((count, bytes))
     }
