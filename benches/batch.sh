@@ -5,32 +5,16 @@
 # POX  the program to measure; the release build if unset
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. benches/world.sh
 
 members=${1:-1000}
-target=${CARGO_TARGET_DIR:-$PWD/target}
-folder=$(mktemp -d)
-children=()
 
 main() {
-  pox=${POX:-}
-  if [ -z "$pox" ]; then
-    cargo build --release --locked --quiet --package pox
-    pox=$target/release/pox
-  fi
-  export HOME=$folder POX_RPC=http://127.0.0.1:18546
-  cd "$folder"
-  "$pox" devnet --data chain --listen 127.0.0.1:18546 > /dev/null 2>&1 & children+=($!)
-  until POX_HOME=nobody "$pox" offers > /dev/null 2>&1; do sleep 0.2; done
-  for who in owner processor; do
-    POX_HOME=$who "$pox" key new > /dev/null 2>&1
-    POX_HOME=$who "$pox" fund > /dev/null 2>&1
-  done
+  begin 18546
   # A program that ends at once: what is left is the batch's own.
-  printf 'int main(void) { return 0; }' | cc -static -O2 -x c -o nothing -
-  export POX_HOME=$folder/owner
+  program nothing <<< 'int main(void) { return 0; }'
   "$pox" image pack nothing oci:image > /dev/null 2>&1
-  POX_HOME=$folder/processor "$pox" node --allow-dir "$folder" --time 2h 2> node.log > /dev/null & children+=($!)
-  until [ "$("$pox" offers --json 2> /dev/null)" != '[]' ]; do sleep 0.2; done
+  processor --time 2h
   one=$(runs one '')
   many=$(runs many "runs: $members")
   printf 'one run    %10s s from request to verified results, %s gas of prove\n' "$one" "$(gas one)"
@@ -58,7 +42,7 @@ PYTHON
 # Runs a task with these lines in its file, and prints how long that took.
 runs() {
   printf 'image: oci:image\nresults: sealed-%s\nkinds: [simulated]\nresources: {cpus: 1, memory: 64MiB, disk: 1MiB, time: 1h}\n' "$1" > "$1.yaml"
-  printf 'accept_missing: [user-namespace, cgroup-namespace, other-user, landlock, memory-limit, cpu-limit, pids-limit]\n%s\n' "$2" >> "$1.yaml"
+  printf '%s\n%s\n' "$accept_missing" "$2" >> "$1.yaml"
   local from=$EPOCHREALTIME
   "$pox" run "$1.yaml" --to "$1" --proof "$1.pox" --json > "$1.json" 2> "$1.log" || { cat "$1.log" node.log >&2; exit 1; }
   echo $((${EPOCHREALTIME/[.,]/} - ${from/[.,]/})) | awk '{ printf "%.1f\n", $1 / 1e6 }'
@@ -74,15 +58,5 @@ timed() {
   "$@" > log 2>&1 || { cat log >&2; exit 1; }
   echo $((${EPOCHREALTIME/[.,]/} - ${from/[.,]/})) | awk '{ printf "%.4f\n", $1 / 1e6 }'
 }
-
-median() {
-  sort -n "$1" | awk '{ values[NR] = $1 } END { print values[int((NR + 1) / 2)] }'
-}
-
-finish() {
-  kill "${children[@]}" 2> /dev/null || true
-  rm -rf "$folder"
-}
-trap finish EXIT
 
 main

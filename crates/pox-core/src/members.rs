@@ -80,14 +80,14 @@ pub struct MemberReceipt {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemberReceipts(Vec<MemberReceipt>);
 
-/// What a batch's receipt says of all of it.
+/// What a receipt says of the end; a batch's, of all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closing {
-    /// The batch's outcome.
+    /// The outcome.
     pub outcome: Outcome,
-    /// For outcome 1, how many members have another outcome than 0; zero otherwise.
+    /// The program's; for a batch of outcome 1, how many members have another outcome than 0; zero otherwise.
     pub exit_code: u32,
-    /// Commitment to the sealed list of the members' receipts, or zero.
+    /// Commitment to the sealed results, or list of the members' receipts, or zero.
     pub results: ResultsCommitment,
 }
 

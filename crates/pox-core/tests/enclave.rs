@@ -8,7 +8,7 @@ use pox_core::evidence::{Evidence, EvidenceKind, Purpose, RECIPIENT_BYTES, sha25
 use pox_core::leaves::Leaves;
 use pox_core::receipt::{Archive, Outcome, Receipt, RunReport, archived_batch};
 use pox_core::role::enclave::{
-    Accepted, End, Failure, Launch, Limit, Opened, Ready, Released, SecretFault, Signed, Usage,
+    Accepted, End, Failure, Launch, Limit, Opened, Ready, Released, Running, SecretFault, Signed, Usage,
 };
 use pox_core::s3::{BucketAccess, Style};
 use pox_core::secret::{BadRelease, InputAccess, InputSecret, Secret, SignedSecret, Terms};
@@ -74,7 +74,8 @@ fn accepted() -> Accepted {
 }
 
 fn ends(end: &End) -> Signed {
-    let unsigned = accepted().running.ended(end, Usage::default(), &RunReport::default());
+    let Running::Single(running) = accepted().running else { panic!("a batch") };
+    let unsigned = running.ended(end, Usage::default(), &RunReport::default());
     unsigned.attested(EvidenceKind::Simulated, b"quote".to_vec(), Vec::new())
 }
 
@@ -233,7 +234,9 @@ fn a_batch_is_signed_with_the_root_over_its_members() {
     let members = runs.iter().zip(outcomes).map(|(run, outcome)| MemberReceipt::not_begun(&run, outcome));
     let members = MemberReceipts::new(members.collect()).unwrap();
     let results = ResultsCommitment::from([3; 32]);
-    let unsigned = accepted.running.closed(&members, Ok(results), Usage::default(), &RunReport::default());
+    let Running::Batch(running) = accepted.running else { panic!("no batch") };
+    assert_eq!((&running.runs, &accepted.secret.runs), (&runs, &None), "told once");
+    let unsigned = running.closed(&members, Ok(results), Usage::default(), &RunReport::default());
     let signed = unsigned.attested(EvidenceKind::Simulated, b"quote".to_vec(), Vec::new());
     let Receipt { outcome, exit_code, results: delivered, .. } = signed.receipt;
     assert_eq!((outcome, exit_code, delivered), (Outcome::Failed, 1, results));

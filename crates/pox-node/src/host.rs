@@ -12,8 +12,9 @@ use pox_core::endorsement::{Endorsement, fitting};
 use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::{Address, Members, Resources, TaskId};
 use pox_store::image::{Digest, Image, ImageSource};
-use pox_store::{Access, Location, Name, PutMode, Range, Sign, Store};
+use pox_store::{Access, Location, Name, Pending, Range, Sign, Store};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::Child;
@@ -83,7 +84,8 @@ impl Enclave {
         let (secrets, inbox) = channel();
         let kind = runtime.kind();
         let line = Arc::new(Mutex::new(Line::new(input, BufReader::new(output))));
-        let session = Session { kind, line, inbox, storage, endorser, images: HashMap::new() };
+        let pending = Pending::new(&storage.access);
+        let session = Session { kind, line, inbox, storage, endorser, images: HashMap::new(), pending };
         let reports: Reports = Arc::new(Mutex::new(Some(reports)));
         let heard = Arc::clone(&reports);
         std::thread::Builder::new().name(format!("enclave {task}")).spawn(move || {
@@ -139,6 +141,8 @@ struct Session {
     storage: Storage,
     endorser: Arc<dyn Endorser>,
     images: HashMap<String, Image>,
+    /// What was stored in folders: on disk, and to be seen, before the receipt is.
+    pending: Pending,
 }
 
 impl Session {
@@ -178,6 +182,10 @@ impl Session {
                     }
                 },
                 EnclaveMessage::Finished { receipt, signature, archive, members } => {
+                    if let Err(error) = self.pending.publish() {
+                        tell(Report::Gone(format!("its results could not be kept: {error}")));
+                        return Ok(());
+                    }
                     tell(Report::Finished { receipt, signature, archive, members });
                     return Ok(());
                 }
@@ -276,11 +284,19 @@ impl Session {
         }
         let stored = spooled
             .map_err(|error| error.to_string())
-            .and_then(|file| self.storage.store(location, name, file, size, self.signatures()));
+            .and_then(|file| self.store(location, name, file, size));
         match stored {
             Ok(()) => self.say(&HostMessage::Done),
             Err(reason) => self.fail(reason),
         }
+    }
+
+    fn store(&mut self, location: &str, name: &str, mut file: File, size: u64) -> Result<(), String> {
+        let (location, name) = parse(location, name)?;
+        let access = self.storage.access.clone().sign_with(self.signatures());
+        file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
+        let store = Store::open(&location, &access).map_err(|error| error.to_string())?;
+        store.put_pending(&name, &mut file, size, &mut self.pending).map_err(|error| error.to_string())
     }
 }
 
@@ -298,21 +314,6 @@ impl Storage {
         let reader =
             store.get(&name, Range { start: offset, end: None }).map_err(|error| error.to_string())?;
         Ok(Box::new(reader))
-    }
-
-    fn store(
-        &self,
-        location: &str,
-        name: &str,
-        mut file: std::fs::File,
-        size: u64,
-        signatures: Arc<dyn Sign>,
-    ) -> Result<(), String> {
-        let (location, name) = parse(location, name)?;
-        let access = self.access.clone().sign_with(signatures);
-        file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-        let store = Store::open(&location, &access).map_err(|error| error.to_string())?;
-        store.put(&name, &mut file, size, PutMode::Replace).map_err(|error| error.to_string())
     }
 }
 

@@ -8,12 +8,12 @@ mod made;
 
 use pox_core::channel::HostMessage;
 use pox_core::endorsement::{Endorsement, EndorsementKind};
-use pox_core::evidence::{Evidence, EvidenceKind, sha256};
+use pox_core::evidence::{Evidence, EvidenceKind};
 use pox_core::{Address, Amount, B256, Domain, Processors, Request, Resources, Salt, TaskId, UnixTime};
 use pox_devtee::Seed;
 use pox_devtee::dcap::{Collateral, Statements, Tee, Validity, Vendor};
 use pox_devtee::snp::{self, Line, Tcb, VekCertificate};
-use pox_guest::image::{Digests, FileEntry, GuestImage, Manifest, Measurements};
+use pox_guest::image::GuestImage;
 use pox_guest::measure::snp::{CpuSignature, GuestFeatures, Machine};
 use pox_guest::measure::tdx::Host;
 use pox_guest::measure::{Expected, Shape};
@@ -119,7 +119,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let world = Self { folder: TempDir::new().unwrap(), image: image() };
+        let world = Self { folder: TempDir::new().unwrap(), image: made::image(b"in the stand-in") };
         fs::write(world.firmware(), made::firmware()).unwrap();
         world
     }
@@ -208,23 +208,6 @@ fn request(cpus: u16) -> Request {
 
 fn task(cpus: u16) -> TaskId {
     request(cpus).id(&DOMAIN)
-}
-
-fn image() -> GuestImage {
-    let (kernel, initramfs, command_line) =
-        (made::kernel(), made::initramfs(), made::COMMAND_LINE.to_owned());
-    let entry = |bytes: &[u8]| FileEntry { bytes: bytes.len() as u64, sha256: sha256(bytes) };
-    let manifest = Manifest {
-        version: 1,
-        kernel: entry(&kernel),
-        kernel_release: "6.16".into(),
-        initramfs: entry(&initramfs),
-        command_line: entry(command_line.as_bytes()),
-        runtime: entry(b"in the stand-in"),
-        modules: Vec::new(),
-        measurements: Measurements { vm_sim: Digests::of(&kernel, &initramfs, &command_line).vm_sim().0 },
-    };
-    GuestImage { kernel, initramfs, command_line, manifest }
 }
 
 /// Cargo builds it with the tests, beside their folder.

@@ -23,10 +23,11 @@ struct Owner {
     scratch: TempDir,
 }
 
-/// Counts the bytes that were asked for of each object, as a storage does that sends all that is asked for.
+/// Counts requests, and the bytes that were asked for, of each object, as a storage does that sends all that is asked for.
 struct Counting {
     folder: PathBuf,
     given: BTreeMap<String, u64>,
+    requests: BTreeMap<String, u64>,
 }
 
 impl ObjectSource for Counting {
@@ -39,6 +40,7 @@ impl ObjectSource for Counting {
         let end = range.end.min(bytes.len() as u64);
         let given = bytes[range.start as usize..end as usize].to_vec();
         *self.given.entry(name.as_str().to_owned()).or_default() += given.len() as u64;
+        *self.requests.entry(name.as_str().to_owned()).or_default() += 1;
         Ok(Box::new(io::Cursor::new(given)))
     }
 }
@@ -79,7 +81,8 @@ impl Owner {
     }
 
     fn contents(&self, sealed: &str, made: &SealedDataset) -> (Counting, Contents) {
-        let mut source = Counting { folder: self.path(sealed), given: BTreeMap::new() };
+        let mut source =
+            Counting { folder: self.path(sealed), given: BTreeMap::new(), requests: BTreeMap::new() };
         let contents = Contents::read(&mut source, &made.commitment, &self.keys(sealed), Limits::NONE);
         (source, contents.unwrap())
     }
@@ -367,4 +370,39 @@ fn a_stream_that_fails_leaves_nothing() {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn neighbours_are_fetched_with_one_request() {
+    let owner = Owner::new();
+    let of = |folder: &str, number: usize| (format!("{folder}/{number:03}"), content(900 + number, number));
+    let files: Vec<_> = (0..100).flat_map(|number| [of("a", number), of("c", number)]).collect();
+    files.iter().for_each(|(name, content)| owner.write(&format!("tree/{name}"), content));
+    owner.write("tree/a/empty", b"");
+    owner.write("tree/b", &content(1_000_000, 1));
+    let made = owner.seal("tree", "sealed", Digests::Blake3);
+    let (mut source, mut contents) = owner.contents("sealed", &made);
+    let mut extract = |to: &str, wanted: &dyn Fn(&Path) -> bool| {
+        (source.given, source.requests) = Default::default();
+        let opened =
+            contents.extract(&mut source, |path| wanted(path.as_path()), &owner.path(to), &mut |_| ());
+        (opened.unwrap(), source.requests.get("data.age").copied(), source.given.values().sum::<u64>())
+    };
+    // What lies between the two folders is too much to be fetched for nothing.
+    let bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
+    let (opened, requests, given) = extract("both", &|path| path.starts_with("a") || path.starts_with("c"));
+    assert_eq!((opened, requests), ((201, bytes), Some(2)));
+    assert!(given < 700_000, "{given}");
+    for (name, content) in &files {
+        assert!(fs::read(owner.path("both").join(name)).unwrap() == *content, "{name}");
+    }
+    assert_eq!(fs::read(owner.path("both/a/empty")).unwrap(), b"");
+    // What lies between these is not.
+    let third = |path: &Path| path.starts_with("c") && path.to_str().unwrap().ends_with(['0', '3', '6', '9']);
+    let (opened, requests, _) = extract("some", &third);
+    assert_eq!((opened.0, requests), (40, Some(1)));
+    assert!(fs::read(owner.path("some/c/099")).unwrap() == of("c", 99).1);
+    // Nothing has to be asked for what is empty.
+    let (opened, requests, _) = extract("empty", &|path| path.ends_with("empty"));
+    assert_eq!((opened, requests), ((1, 0), None));
 }

@@ -57,8 +57,17 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Without any byte moving.
     pub stall: Duration,
-    /// For one whole object; bounds a server that drips.
+    /// For reading one whole object; bounds a server that drips.
     pub total: Duration,
+    /// Bytes a second; a server that takes an upload more slowly than that in all is given up.
+    pub slowest: u64,
+}
+
+impl Timeouts {
+    /// For a server that takes so many bytes.
+    pub(crate) fn taking(&self, len: u64) -> Duration {
+        self.stall + Duration::from_secs_f64(len as f64 / self.slowest.max(1) as f64)
+    }
 }
 
 /// A host, as locations spell it, and a port.
@@ -98,6 +107,7 @@ impl Default for Access {
                 connect: Duration::from_secs(10),
                 stall: Duration::from_secs(30),
                 total: Duration::from_secs(24 * 3600),
+                slowest: 64 << 10,
             },
             attempts: 5,
         }

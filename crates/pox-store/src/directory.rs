@@ -15,6 +15,17 @@ use crate::{Access, Error, Listed, Name, ObjectReader, PutMode, Range, Refused, 
 #[derive(Debug)]
 pub(crate) struct Directory {
     fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// An object that is written and has no name yet.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Of the directory.
+    pub(crate) path: PathBuf,
+    name: Name,
+    /// The last part of its name for now.
+    temporary: String,
 }
 
 impl Directory {
@@ -22,9 +33,10 @@ impl Directory {
     pub(crate) fn open(path: &Path, access: &Access, create: bool) -> Result<Self> {
         let (root, below) = allowed_root(path, access)?;
         let fd = fs::open(&root, READ_DIR, Mode::empty()).map_err(local)?;
-        let directory = Self { fd };
+        let directory = Self { fd, path: path.to_owned() };
         let parts: Vec<&str> = below.split('/').filter(|part| !part.is_empty()).collect();
-        Ok(Self { fd: directory.subdirectory(&parts, create, &path.display().to_string())? })
+        let fd = directory.subdirectory(&parts, create, &path.display().to_string())?;
+        Ok(Self { fd, ..directory })
     }
 
     pub(crate) fn get(&self, name: &Name, range: &Range, access: &Access) -> Result<ObjectReader> {
@@ -46,20 +58,61 @@ impl Directory {
 
     /// Writes to a temporary name, syncs, and renames: the object is there whole, or not at all.
     pub(crate) fn put(&self, name: &Name, source: &mut dyn Read, len: u64, mode: PutMode) -> Result<()> {
-        let parts: Vec<&str> = name.parts().collect();
-        let Some((last, parents)) = parts.split_last() else { return Err(Error::NotFound(name.to_string())) };
-        let parent = self.subdirectory(parents, true, name.as_str())?;
-        if mode == PutMode::Create && fs::statat(&parent, *last, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        let (parent, last) = self.parent(name, true)?;
+        if mode == PutMode::Create && fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(Error::Exists(name.to_string()));
         }
         let (temporary, file) = create_temporary(&parent, last)?;
-        let written =
-            write_file(file, source, len).and_then(|()| rename(&parent, &temporary, last, mode, name));
+        let written = write_file(&file, source, len)
+            .and_then(|()| file.sync_all().map_err(Error::Local))
+            .and_then(|()| rename(&parent, &temporary, last, mode, name));
         if written.is_err() {
             let _ = fs::unlinkat(&parent, temporary.as_str(), AtFlags::empty());
         }
         written?;
         fs::fsync(&parent).map_err(local)
+    }
+
+    /// Writes to a temporary name, and no more.
+    pub(crate) fn write(&self, name: &Name, source: &mut dyn Read, len: u64) -> Result<Written> {
+        let (parent, last) = self.parent(name, true)?;
+        let (temporary, file) = create_temporary(&parent, last)?;
+        let written = Written { path: self.path.clone(), name: name.clone(), temporary };
+        let result = write_file(&file, source, len);
+        if result.is_err() {
+            self.forget(&written);
+        }
+        result.map(|()| written)
+    }
+
+    /// Gives what was written its name, in the place of what has it.
+    pub(crate) fn publish(&self, written: &Written) -> Result<()> {
+        let (parent, last) = self.parent(&written.name, false)?;
+        rename(&parent, &written.temporary, last, PutMode::Replace, &written.name)
+    }
+
+    /// Removes what was written, as far as it can.
+    pub(crate) fn forget(&self, written: &Written) {
+        if let Ok((parent, _)) = self.parent(&written.name, false) {
+            let _ = fs::unlinkat(&parent, written.temporary.as_str(), AtFlags::empty());
+        }
+    }
+
+    /// The file system that it is on.
+    pub(crate) fn device(&self) -> Result<u64> {
+        fs::fstat(&self.fd).map(|stat| stat.st_dev).map_err(local)
+    }
+
+    /// Waits until everything on its file system is on disk.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        fs::syncfs(&self.fd).map_err(local)
+    }
+
+    /// The directory that an object is in, and the last part of its name.
+    fn parent<'a>(&self, name: &'a Name, create: bool) -> Result<(OwnedFd, &'a str)> {
+        let parts: Vec<&str> = name.parts().collect();
+        let Some((last, parents)) = parts.split_last() else { return Err(Error::NotFound(name.to_string())) };
+        Ok((self.subdirectory(parents, create, name.as_str())?, last))
     }
 
     /// Lists files below, sorted by name. Links, temporary files and names that no [`Name`] has are left out.
@@ -135,12 +188,12 @@ fn create_temporary(parent: &OwnedFd, last: &str) -> Result<(String, File)> {
     }
 }
 
-fn write_file(mut file: File, source: &mut dyn Read, len: u64) -> Result<()> {
+fn write_file(mut file: &File, source: &mut dyn Read, len: u64) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
     let mut left = len;
     loop {
         match source.read(&mut buffer) {
-            Ok(0) if left == 0 => break,
+            Ok(0) if left == 0 => return Ok(()),
             Ok(0) => return Err(Error::Source(io::ErrorKind::UnexpectedEof.into())),
             Ok(n) if n as u64 > left => {
                 return Err(Error::Source(io::Error::other("it is longer than announced")));
@@ -153,7 +206,6 @@ fn write_file(mut file: File, source: &mut dyn Read, len: u64) -> Result<()> {
             Err(error) => return Err(Error::Source(error)),
         }
     }
-    file.sync_all().map_err(Error::Local)
 }
 
 fn rename(parent: &OwnedFd, from: &str, to: &str, mode: PutMode, name: &Name) -> Result<()> {

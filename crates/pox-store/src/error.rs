@@ -155,7 +155,7 @@ impl Error {
             Fault::Ipfs(error) => Self::Ipfs(error),
             Fault::Unsigned(error) => Self::Unsigned(error),
             Fault::Broken(what) => Self::Unreachable(what),
-            Fault::Stalled(time) => Self::TimedOut(time),
+            Fault::Stalled(time) | Fault::Dripped(time) => Self::TimedOut(time),
         }
     }
 }

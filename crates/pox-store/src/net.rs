@@ -17,6 +17,7 @@ use reqwest::{Client, Request, Response};
 use tokio::runtime::Runtime;
 use url::Url;
 
+use crate::reader::stated_range;
 use crate::{Access, Error, IpfsError, Refused, SignError};
 
 /// A client and the policy that it keeps.
@@ -63,6 +64,9 @@ pub(crate) enum Fault {
     /// Worth another try.
     #[error("stalled for {0:?}")]
     Stalled(Duration),
+    /// It would take the next attempt as slowly.
+    #[error("not done within {0:?}")]
+    Dripped(Duration),
 }
 
 /// A body that arrives in pieces.
@@ -183,7 +187,7 @@ pub(crate) fn check_status(response: &Response, ranged: bool) -> Result<(), Faul
     Err(match response.status() {
         StatusCode::PARTIAL_CONTENT if !ranged => Fault::Protocol("it sends a part when asked for the whole"),
         StatusCode::PARTIAL_CONTENT => return Ok(()),
-        status if status.is_success() && ranged => Fault::RangeIgnored,
+        status if status.is_success() && ranged && stated_range(response).is_none() => Fault::RangeIgnored,
         status if status.is_success() => return Ok(()),
         StatusCode::NOT_FOUND | StatusCode::GONE => Fault::NotFound,
         StatusCode::PRECONDITION_FAILED => Fault::Precondition,

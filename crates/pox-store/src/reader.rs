@@ -236,7 +236,10 @@ impl Opened {
             text(CONTENT_RANGE).and_then(content_range).ok_or(Fault::Protocol("it sends no usable range"))?
         } else {
             let length = text(CONTENT_LENGTH).and_then(|length| length.parse().ok());
-            (0, length.ok_or(Fault::Protocol("it doesn't say how long the object is"))?)
+            let whole = length.map(|length| (0, length));
+            stated_range(&response)
+                .or(whole)
+                .ok_or(Fault::Protocol("it doesn't say how long the object is"))?
         };
         if start > offset {
             return Err(Fault::Protocol("it sends another range than asked for"));
@@ -259,11 +262,21 @@ pub(crate) fn range_header(offset: u64, end: Option<u64>) -> Option<HeaderValue>
     HeaderValue::from_str(&format!("bytes={offset}-{last}")).ok()
 }
 
-/// Reads `bytes <start>-<last>/<size>`.
+/// Reads `bytes <start>-<last>/<size>`: where it starts, and the size.
 fn content_range(text: &str) -> Option<(u64, u64)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     Some((start.parse().ok()?, size.parse().ok()?))
+}
+
+/// What a success that should be a 206 says that it holds, if its length is the same: some servers of S3 (rclone's) send what was
+/// asked for, and a 200.
+pub(crate) fn stated_range(response: &reqwest::Response) -> Option<(u64, u64)> {
+    let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let (range, stated) = (text(CONTENT_RANGE)?, text(CONTENT_LENGTH)?.parse::<u64>().ok()?);
+    let (start, last) = range.strip_prefix("bytes ")?.split_once('/')?.0.split_once('-')?;
+    let len = last.parse::<u64>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)?;
+    if len == stated { content_range(range) } else { None }
 }
 
 /// Tries until it works, fails for good, or the attempts are used up.

@@ -14,7 +14,7 @@ use crate::reader::{Remote, retry};
 use crate::remote::{self, Object};
 use crate::s3;
 use crate::upload::{self, Stopped, Upload};
-use crate::{Access, Error, Location, Name, ObjectReader, Result};
+use crate::{Access, Error, Location, Name, ObjectReader, Pending, Result};
 
 /// A set of objects at one location.
 pub struct Store {
@@ -173,6 +173,26 @@ impl Store {
             }
         }
         Err(Error::Unreachable("no attempt was allowed".into()))
+    }
+
+    /// Writes an object as [`Self::put`] with [`PutMode::Replace`] does, except that one in a directory appears, and is on disk, only
+    /// when `pending` is published.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub fn put_pending(
+        &self,
+        name: &Name,
+        source: &mut (impl Read + Seek),
+        len: u64,
+        pending: &mut Pending,
+    ) -> Result<()> {
+        let Backend::Directory(directory) = &self.backend else {
+            return self.put(name, source, len, PutMode::Replace);
+        };
+        self.check_put(name, len)?;
+        pending.push(directory.write(name, source, len)?);
+        Ok(())
     }
 
     /// Writes an object of exactly `len` bytes from a reader that can't be rewound, so in one attempt.

@@ -1,6 +1,7 @@
 //! Writing over HTTP, streamed: `object_store` would hold the whole object in memory.
 
 use std::io::{self, Read};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Method;
@@ -47,11 +48,19 @@ pub(crate) fn send(
     *request.body_mut() = Some(Body::wrap_stream(pieces));
 
     let stall = net.access.timeouts.stall;
+    // Only what the server takes is counted: the source may be slow too.
+    let patience = net.access.timeouts.taking(len);
+    let mut left = patience;
     let sending = net.clone();
     // Spawned, not awaited: it runs while the body is fed.
     #[allow(clippy::async_yields_async, reason = "the handle is what is wanted")]
     let answer = block_on(async move { tokio::spawn(async move { sending.send(request, None).await }) });
-    let fed = feed(source, len, |piece| block_on(async { sender.send_timeout(piece, stall).await.is_ok() }));
+    let fed = feed(source, len, |piece| {
+        let begin = Instant::now();
+        let is_taken = block_on(async { sender.send_timeout(piece, stall.min(left)).await.is_ok() });
+        left = left.saturating_sub(begin.elapsed());
+        is_taken
+    });
     drop(sender);
     let answer = block_on(async {
         let mut answer = answer;
@@ -67,6 +76,7 @@ pub(crate) fn send(
     match (fed, answer) {
         (Err(error), _) => Err(Stopped::Source(error)),
         (Ok(()), Ok(response)) => Ok(response),
+        (Ok(()), Err(_)) if left.is_zero() => Err(Stopped::Server(Fault::Dripped(patience))),
         (Ok(()), Err(fault)) => Err(Stopped::Server(fault)),
     }
 }

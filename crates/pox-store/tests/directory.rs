@@ -8,7 +8,7 @@ use std::io::{Cursor, Read};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use pox_store::{Access, Error, Location, PutMode, Range, Refused, Store};
+use pox_store::{Access, Error, Location, Pending, PutMode, Range, Refused, Store};
 use support::{name, object};
 
 fn open(path: &Path, root: &Path) -> Result<Store, Error> {
@@ -142,4 +142,51 @@ fn a_missing_directory_is_not_created_for_reading() {
     let result = Store::open_existing(&Location::from_path(&path).unwrap(), &access);
     assert!(matches!(result, Err(Error::NotFound(_))));
     assert!(!path.exists());
+}
+
+#[test]
+fn pending_objects_appear_together_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = Access::default().allow_root(folder.path());
+    let store =
+        |name: &str| Store::open(&Location::from_path(&folder.path().join(name)).unwrap(), &access).unwrap();
+    let (one, two) = (store("one"), store("two"));
+    one.put(&name("a"), &mut Cursor::new(b"before"), 6, PutMode::Create).unwrap();
+    let read = |path: &str| fs::read(folder.path().join(path)).ok();
+    let write = |pending: &mut Pending| {
+        for (store, object, bytes) in
+            [(&one, "a", b"first."), (&one, "deep/b", b"second"), (&two, "a", b"third.")]
+        {
+            store.put_pending(&name(object), &mut Cursor::new(bytes), 6, pending).unwrap();
+        }
+        // One that fails leaves nothing.
+        assert!(two.put_pending(&name("c"), &mut Cursor::new(b"x"), 2, pending).is_err());
+        assert_eq!(
+            (read("one/a").unwrap(), read("one/deep/b"), read("two/a")),
+            (b"before".to_vec(), None, None)
+        );
+        assert_eq!((one.list().unwrap().len(), two.list().unwrap().len()), (1, 0));
+    };
+    let files =
+        || ["one", "one/deep", "two"].map(|path| fs::read_dir(folder.path().join(path)).unwrap().count());
+    let mut dropped = Pending::new(&access);
+    write(&mut dropped);
+    drop(dropped);
+    assert_eq!(files(), [2, 0, 0], "what is not published is removed");
+
+    let mut pending = Pending::new(&access);
+    write(&mut pending);
+    pending.publish().unwrap();
+    drop(pending);
+    let all = ["one/a", "one/deep/b", "two/a"].map(|path| read(path).unwrap());
+    assert_eq!(all, [b"first.", b"second", b"third."]);
+    assert_eq!(files(), [2, 1, 1]);
+
+    // Where a folder has become a link that leads out, nothing follows it.
+    let (outside, mut pending) = (tempfile::tempdir().unwrap(), Pending::new(&access));
+    two.put_pending(&name("d"), &mut Cursor::new(b"x"), 1, &mut pending).unwrap();
+    fs::rename(folder.path().join("two"), folder.path().join("moved")).unwrap();
+    symlink(outside.path(), folder.path().join("two")).unwrap();
+    assert!(matches!(pending.publish(), Err(Error::Refused(_))));
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
 }

@@ -4,11 +4,12 @@
 mod support;
 
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pox_store::{Error, PutMode, Store};
+use pox_store::{Access, Error, PutMode, Store};
 use support::*;
 
 type Objects = Arc<Mutex<HashMap<String, Vec<u8>>>>;
@@ -113,4 +114,40 @@ fn refusals_are_final() {
         assert!(matches!(put(&server, b"x", PutMode::Replace), Err(Error::Denied(_) | Error::Status(_))));
         assert_eq!(server.seen().len(), attempts, "{status}");
     }
+}
+
+#[test]
+fn a_server_that_takes_drop_by_drop_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(Mutex::new(0));
+    let counted = connections.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            *counted.lock().unwrap() += 1;
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while stream.read_line(&mut line).is_ok_and(|len| len > 2) {
+                line.clear();
+            }
+            // Something moves often enough for it never to have stalled.
+            let mut drop = vec![0; 1 << 20];
+            while stream.read_exact(&mut drop).is_ok() {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+    });
+    let mut access = Access::default().allow_host(address.to_string().parse().unwrap());
+    access.timeouts.stall = Duration::from_millis(500);
+    access.timeouts.slowest = 64 << 20;
+    let store = Store::open(&format!("http://{address}").parse().unwrap(), &access).unwrap();
+    let (begin, bytes) = (Instant::now(), object(64 << 20));
+    let result = store.put(&name("x"), &mut Cursor::new(&bytes), bytes.len() as u64, PutMode::Replace);
+    // At its pace, it would take 13 seconds; its patience is one and a half.
+    assert!(
+        matches!(result, Err(Error::TimedOut(limit)) if limit == Duration::from_millis(1500)),
+        "{result:?}"
+    );
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(*connections.lock().unwrap(), 1, "another attempt would be as slow");
 }

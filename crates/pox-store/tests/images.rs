@@ -4,13 +4,14 @@
 mod support;
 
 use std::fs;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use pox_store::image::{Architecture, Digest, Image, ImageError, ImageSource, LayerCompression, Pack, copy};
+use pox_store::image::{Architecture, Digest, ImageError, LayerCompression, Pack, copy};
 use pox_store::{Access, Error, Location, PutMode, Store};
 use serde_json::{Value, json};
+use support::images::{content, read, source};
 use support::{Response, Server, name};
 
 const PLATFORM: Architecture = Architecture::Amd64;
@@ -29,22 +30,6 @@ fn sample(compression: LayerCompression) -> Pack {
 
 fn access(dir: &Path) -> Access {
     Access::default().allow_root(dir)
-}
-
-fn source(text: &str) -> ImageSource {
-    text.parse().unwrap()
-}
-
-/// Every blob with its bytes: what makes two images the same.
-fn content(image: &Image) -> Vec<(Digest, Vec<u8>)> {
-    let digests = image.blobs().map(|blob| blob.digest).chain([image.manifest_digest()]);
-    digests.map(|digest| (digest, read(image, &digest).unwrap())).collect()
-}
-
-fn read(image: &Image, digest: &Digest) -> Result<Vec<u8>, Error> {
-    let mut bytes = vec![];
-    image.blob(digest)?.read_to_end(&mut bytes).map_err(Error::from_read)?;
-    Ok(bytes)
 }
 
 #[test]

@@ -4,15 +4,15 @@
 mod support;
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pox_store::image::{Architecture, Digest, Image, ImageSource, LayerCompression, Pack, copy};
+use pox_store::image::{Architecture, Digest, Image, LayerCompression, Pack, copy};
 use pox_store::{Access, Error, HostPort, Login, Refused};
+use support::images::{content, read, source};
 use support::*;
 
 const PLATFORM: Architecture = Architecture::Amd64;
@@ -22,21 +22,6 @@ fn sample() -> Image {
     pack.add_bytes(&object(200_000), "/bin/task", true).unwrap();
     pack.compression = LayerCompression::None;
     pack.build().unwrap()
-}
-
-fn content(image: &Image) -> Vec<(Digest, Vec<u8>)> {
-    let digests = image.blobs().map(|blob| blob.digest).chain([image.manifest_digest()]);
-    digests.map(|digest| (digest, read(image, &digest).unwrap())).collect()
-}
-
-fn read(image: &Image, digest: &Digest) -> Result<Vec<u8>, Error> {
-    let mut bytes = vec![];
-    image.blob(digest)?.read_to_end(&mut bytes).map_err(Error::from_read)?;
-    Ok(bytes)
-}
-
-fn source(text: &str) -> ImageSource {
-    text.parse().unwrap()
 }
 
 #[derive(Default)]

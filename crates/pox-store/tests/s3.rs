@@ -278,3 +278,29 @@ fn a_signature_leads_nowhere_that_the_policy_forbids() {
     assert!(matches!(result, Err(Error::Refused(_))), "{result:?}");
     assert!(bucket.server.seen().is_empty());
 }
+
+#[test]
+fn a_range_with_the_status_of_a_whole_is_taken_for_what_it_says() {
+    let bytes = object(100_000);
+    let range = Range { start: 1000, end: Some(2000) };
+    for (lies, requests) in [(false, 1), (true, 2)] {
+        let whole = bytes.clone();
+        let bucket = Bucket::start(
+            |_| None,
+            move |request, mut response| {
+                if request.range().is_some() {
+                    response.status = 200;
+                    if lies {
+                        // All of it comes, whatever the header says.
+                        response.body = whole.clone();
+                    }
+                }
+                response
+            },
+        );
+        put(&bucket, &bytes, PutMode::Create).unwrap();
+        let before = bucket.asked("GET", "");
+        assert_eq!(get(&bucket, range).unwrap(), bytes[1000..2000], "{lies}");
+        assert_eq!(bucket.asked("GET", "") - before, requests, "{lies}");
+    }
+}

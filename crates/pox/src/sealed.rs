@@ -11,6 +11,7 @@ use pox_seal::dataset::{
     file_keys,
 };
 use pox_store::{Expected, Location, Name, PutMode, Range, Store, VerifiedRead};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops;
@@ -21,6 +22,8 @@ pub(crate) struct Source {
     store: Store,
     /// Where the files are, if they are on this machine.
     folder: Option<PathBuf>,
+    /// Lengths, as the storage stated them with what was read.
+    sizes: BTreeMap<ObjectName, u64>,
 }
 
 impl Source {
@@ -29,7 +32,7 @@ impl Source {
         let access = context.access([&*location.to_string()]);
         let store =
             Store::open_existing(location, &access).map_err(|error| Failure::from(error).about(location))?;
-        Ok(Self { store, folder: location.directory().map(Path::to_owned) })
+        Ok(Self { store, folder: location.directory().map(Path::to_owned), sizes: BTreeMap::new() })
     }
 
     /// What the dataset there says it is.
@@ -118,13 +121,17 @@ impl ObjectSource for Source {
     }
 
     fn range(&mut self, name: &ObjectName, wanted: ops::Range<u64>) -> io::Result<Box<dyn Read + '_>> {
-        let name = name.as_str().parse::<Name>().map_err(io::Error::other)?;
-        let upto = |end| self.store.get(&name, Range { start: wanted.start, end: Some(end) });
-        let reader = match upto(wanted.end) {
+        let object = name.as_str().parse::<Name>().map_err(io::Error::other)?;
+        let upto = |end| self.store.get(&object, Range { start: wanted.start, end: Some(end) });
+        // Who asks knows the end of the last chunk only roughly; a length that was stated saves a request.
+        let end = self.sizes.get(name).map_or(wanted.end, |size| wanted.end.min(*size).max(wanted.start));
+        let reader = match upto(end) {
             Err(pox_store::Error::OutOfRange { size, .. }) if size >= wanted.start => upto(size),
             other => other,
         };
-        Ok(Box::new(reader.map_err(for_reading)?))
+        let reader = reader.map_err(for_reading)?;
+        reader.object_size().map(|size| self.sizes.insert(name.clone(), size));
+        Ok(Box::new(reader))
     }
 
     /// Read by all cores, each at its own offset; whatever it is, it is checked as what comes over a network is.

@@ -1,8 +1,10 @@
 //! Sealed data in S3-compatible storage: by hand, and for a whole task, whose processor never has the owner's keys.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod stand_in;
 mod world;
 
+use stand_in::relay::Relay;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -39,7 +41,12 @@ impl Storage {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        let endpoint = format!("http://127.0.0.1:{}", self.port);
+        self.settings_at(self.port)
+    }
+
+    /// The same for who asks at another port.
+    fn settings_at(&self, port: u16) -> Vec<(String, String)> {
+        let endpoint = format!("http://127.0.0.1:{port}");
         let [key_id, secret] = self.keys;
         [("AWS_ACCESS_KEY_ID", key_id), ("AWS_SECRET_ACCESS_KEY", secret), ("AWS_ENDPOINT_URL", &endpoint)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -151,6 +158,38 @@ fn datasets_are_sealed_to_buckets_and_opened_from_them() {
     let copied = world.try_pox("owner", &["copy", "s3://research/data", "copied"]);
     assert_eq!(copied.status.code(), Some(2), "{}", text(&copied.stderr));
     assert!(!world.path("copied/B3SUMS").exists());
+}
+
+#[test]
+#[ignore = "needs rclone from PyPI: run by .ci/run"]
+fn of_a_bucket_only_what_is_asked_for_is_fetched() {
+    let storage = Storage::start();
+    let relay = Relay::to(storage.port);
+    let world = World::at("http://127.0.0.1:1".into(), &[]);
+    let world = world.with_owner_settings(storage.settings_at(relay.port));
+    world.pox("owner", &["key", "new"]);
+    fs::create_dir_all(world.path("data/many")).unwrap();
+    fs::write(world.path("data/large"), vec![7; 20_000_000]).unwrap();
+    for number in 0..200 {
+        fs::write(world.path(&format!("data/many/{number:03}")), format!("content {number}")).unwrap();
+    }
+    world.pox("owner", &["seal", "data", "--to", "s3://research/data"]);
+    relay.passed("data.age");
+    let open = |file: &str, to: &str| {
+        world.pox("owner", &["open", "s3://research/data", "--file", file, "--to", to]);
+        let passed = relay.passed("data.age");
+        let bytes = passed.iter().map(|one| one.bytes).sum::<u64>();
+        assert!(passed.iter().all(|one| one.method == "GET" && one.range.is_some()), "{passed:?}");
+        (passed.len(), bytes)
+    };
+    let (one, bytes) = open("many/007", "seven");
+    assert_eq!(fs::read(world.path("seven")).unwrap(), b"content 7");
+    assert!(bytes < 300_000, "{bytes}");
+    // Neighbours are asked for together.
+    let (all, bytes) = open("many", "many");
+    assert_eq!(fs::read_dir(world.path("many/many")).unwrap().count(), 200);
+    assert!(bytes < 600_000, "{bytes}");
+    assert_eq!(all, one);
 }
 
 /// Whether a process of ours has these bytes anywhere in its writable memory.

@@ -3,6 +3,7 @@
 // Clippy takes helpers of tests for production code.
 #![allow(clippy::unwrap_used)]
 
+mod stand_in;
 mod support;
 
 use std::fs;
@@ -119,6 +120,30 @@ fn one_file_is_fetched_by_range() {
     drop(objects);
     let changed = scratch.fails(&[&open[..], &["deep/c.bin", "--to", "c.bin"]].concat());
     assert!(changed.contains("hint: ") && !scratch.path("c.bin").exists(), "{changed}");
+}
+
+#[test]
+fn of_a_node_of_ipfs_only_what_is_asked_for_is_fetched() {
+    let (scratch, node) = (Scratch::new(), stand_in::ipfs::Node::start());
+    scratch.json(&["key", "new"]);
+    scratch.write("data/large", noise(20_000_000));
+    for number in 0..200 {
+        scratch.write(&format!("data/many/{number:03}"), format!("content {number}"));
+    }
+    let sealed = scratch.json(&["seal", "data", "--to", "ipfs:", "--ipfs-api", &node.url]);
+    let place = sealed["location"].as_str().unwrap();
+    // Everything was read back once, to see whether the node has it.
+    assert!(node.leaves_given() >= 20);
+    let open = |file: &str, to: &str| {
+        scratch.json(&["open", place, "--ipfs-api", &node.url, "--file", file, "--to", to]);
+        node.leaves_given()
+    };
+    let one = open("many/007", "seven");
+    assert_eq!(fs::read(scratch.path("seven")).unwrap(), b"content 7");
+    let all = open("many", "many");
+    assert_eq!(scratch.names("many/many").len(), 200);
+    // Of the twenty leaves of the data, the first has its keys, and the last one or two the files; other objects have one each.
+    assert!(one <= 12 && all <= one + 2, "{one} for one, {all} for all");
 }
 
 #[test]

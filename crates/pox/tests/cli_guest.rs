@@ -7,8 +7,6 @@ mod made;
 mod support;
 mod world;
 
-use pox_core::evidence::sha256;
-use pox_guest::image::{Digests, FileEntry, GuestImage, Manifest, Measurements};
 use pox_guest::measure::nitro::Eif;
 use pox_guest::measure::snp::{CpuSignature, GuestFeatures, Machine};
 use pox_guest::measure::tdx::{Host, InitrdArgument, PageOrder, SetupHeader};
@@ -222,7 +220,7 @@ fn an_enclave_that_dies_while_it_boots_is_launched_again_and_then_given_up() {
     world.penguins("");
     let task = fs::read_to_string(world.path("task.yaml")).unwrap();
     fs::write(world.path("task.yaml"), task.replace("kinds: [simulated]", "kinds: [vm-sim]")).unwrap();
-    guest_image().write(&world.path("guest")).unwrap();
+    made::image(b"none").write(&world.path("guest")).unwrap();
     let (emulator, launches) = (world.path("emulator"), world.path("launches"));
     fs::write(&emulator, format!("#!/bin/sh\necho once >> '{}'\n", launches.display())).unwrap();
     fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755)).unwrap();
@@ -231,22 +229,4 @@ fn an_enclave_that_dies_while_it_boots_is_launched_again_and_then_given_up() {
     world.json("owner", &["request", "task.yaml"]);
     wait_until("the node gives it up", || world.node_log().contains("no enclave would launch"));
     assert_eq!(fs::read_to_string(&launches).unwrap().lines().count(), 3);
-}
-
-/// A guest that nothing has to be able to run.
-fn guest_image() -> GuestImage {
-    let (kernel, initramfs, command_line) =
-        (made::kernel(), made::initramfs(), made::COMMAND_LINE.to_owned());
-    let entry = |bytes: &[u8]| FileEntry { bytes: bytes.len() as u64, sha256: sha256(bytes) };
-    let manifest = Manifest {
-        version: 1,
-        kernel: entry(&kernel),
-        kernel_release: "6.16".into(),
-        initramfs: entry(&initramfs),
-        command_line: entry(command_line.as_bytes()),
-        runtime: entry(b"none"),
-        modules: Vec::new(),
-        measurements: Measurements { vm_sim: Digests::of(&kernel, &initramfs, &command_line).vm_sim().0 },
-    };
-    GuestImage { kernel, initramfs, command_line, manifest }
 }

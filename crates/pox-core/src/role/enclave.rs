@@ -65,7 +65,7 @@ pub enum Opened {
 pub struct Accepted {
     /// The enclave, to be told how the run ended.
     pub running: Running,
-    /// Places and keys, every party's inputs among them; the keys to buckets are in `keyring`.
+    /// Places and keys, every party's inputs among them; the keys to buckets are in `keyring`, a batch's runs in `running`.
     pub secret: Secret,
     /// Each party's keys to the buckets in which its data is.
     pub keyring: Keyring,
@@ -80,8 +80,23 @@ struct Fitting {
     terms: Terms,
 }
 
-/// An enclave that runs its task.
-pub struct Running(Ready);
+/// An enclave that runs its task: which of the two it is decides which receipt it can give.
+pub enum Running {
+    /// A task of one run.
+    Single(RunningTask),
+    /// A batch.
+    Batch(RunningBatch),
+}
+
+/// An enclave that runs a task of one run.
+pub struct RunningTask(Ready);
+
+/// An enclave that runs a batch. It has no way to end but with what came of all members.
+pub struct RunningBatch {
+    ready: Ready,
+    /// What is to be run.
+    pub runs: Runs,
+}
 
 /// An enclave whose secret can't be used.
 pub struct Refused {
@@ -108,8 +123,6 @@ pub enum End {
     },
     /// Something before or after the program failed; there are no results.
     Failed(Failure),
-    /// A batch ended, as its members say.
-    Closed(Closing),
 }
 
 /// A limit of the request.
@@ -280,20 +293,26 @@ impl Released {
     /// Judges the opened secrets, in the same order (spec §9.2); `None` says that one does not open.
     pub fn open<P: AsRef<[u8]>>(self, plaintexts: &[Option<P>]) -> Opened {
         match self.ready.launched.fitting(plaintexts) {
-            Ok(Fitting { secret, keyring, terms }) => {
-                Opened::Accepted(Box::new(Accepted { running: Running(self.ready), secret, keyring, terms }))
+            Ok(Fitting { mut secret, keyring, terms }) => {
+                let running = match secret.runs.take() {
+                    Some(runs) => Running::Batch(RunningBatch { ready: self.ready, runs }),
+                    None => Running::Single(RunningTask(self.ready)),
+                };
+                Opened::Accepted(Box::new(Accepted { running, secret, keyring, terms }))
             }
             Err(fault) => Opened::Refused(Box::new(Refused { ready: self.ready, fault })),
         }
     }
 }
 
-impl Running {
+impl RunningTask {
     /// Says how the run ended; the receipt follows from it.
     pub fn ended(self, end: &End, usage: Usage, report: &RunReport) -> Unsigned {
-        self.0.conclude(end, usage, report)
+        self.0.conclude(end.closing(), usage, report)
     }
+}
 
+impl RunningBatch {
     /// Says what came of every member of a batch, and where the list of that went; the closing receipt follows from it.
     pub fn closed(
         self,
@@ -302,7 +321,7 @@ impl Running {
         usage: Usage,
         report: &RunReport,
     ) -> Unsigned {
-        let unsigned = self.0.conclude(&End::Closed(members.closing(list)), usage, report);
+        let unsigned = self.ready.conclude(members.closing(list), usage, report);
         Unsigned { members: Some(members.members()), ..unsigned }
     }
 }
@@ -315,7 +334,7 @@ impl Refused {
 
     /// Ends without a run.
     pub fn ended(self, report: &RunReport) -> Unsigned {
-        self.ready.conclude(&End::Failed(Failure::SecretInvalid), Usage::default(), report)
+        self.ready.conclude(End::Failed(Failure::SecretInvalid).closing(), Usage::default(), report)
     }
 }
 
@@ -421,14 +440,14 @@ impl Launched {
 }
 
 impl Ready {
-    fn conclude(self, end: &End, usage: Usage, report: &RunReport) -> Unsigned {
+    fn conclude(self, closing: Closing, usage: Usage, report: &RunReport) -> Unsigned {
         let (report, report_hash) = report.seal();
         let receipt = Receipt {
             task: self.launched.task,
             enclave: self.launched.account,
-            outcome: end.outcome(),
-            exit_code: end.exit_code(),
-            results: end.results(),
+            outcome: closing.outcome,
+            exit_code: closing.exit_code,
+            results: closing.results,
             report: report_hash,
             cpu_micros: usage.cpu_micros,
             wall_micros: usage.wall_micros,
@@ -439,6 +458,10 @@ impl Ready {
 }
 
 impl End {
+    fn closing(&self) -> Closing {
+        Closing { outcome: self.outcome(), exit_code: self.exit_code(), results: self.results() }
+    }
+
     /// The outcome of spec §6.1 that this end is.
     pub fn outcome(&self) -> Outcome {
         match self {
@@ -448,7 +471,6 @@ impl End {
             Self::Limited { limit: Limit::Time, .. } => Outcome::TimeLimit,
             Self::Limited { limit: Limit::Disk, .. } => Outcome::DiskLimit,
             Self::Failed(failure) => failure.outcome(),
-            Self::Closed(closing) => closing.outcome,
         }
     }
 
@@ -456,7 +478,6 @@ impl End {
     pub fn exit_code(&self) -> u32 {
         match self {
             Self::Exited { code, .. } => *code,
-            Self::Closed(closing) => closing.exit_code,
             Self::Limited { .. } | Self::Failed(_) => 0,
         }
     }
@@ -465,7 +486,6 @@ impl End {
     pub fn results(&self) -> ResultsCommitment {
         match self {
             Self::Exited { results, .. } | Self::Limited { results, .. } => *results,
-            Self::Closed(closing) => closing.results,
             Self::Failed(_) => ResultsCommitment::ZERO,
         }
     }

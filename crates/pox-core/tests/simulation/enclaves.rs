@@ -5,7 +5,7 @@ use alloy_primitives::Address;
 use k256::ecdsa::SigningKey;
 use pox_core::evidence::{Evidence, EvidenceKind, Purpose, RECIPIENT_BYTES, sha256};
 use pox_core::receipt::{Outcome, RunReport};
-use pox_core::role::enclave::{Accepted, End, Failure, Launch, Limit, Opened, Ready, Signed, Usage};
+use pox_core::role::enclave::{Accepted, End, Failure, Launch, Limit, Opened, Ready, Running, Signed, Usage};
 use pox_core::signature::address_of;
 use pox_core::{
     B256, Domain, MemberReceipt, MemberReceipts, Request, ResultsCommitment, Runs, TaskId, keccak256,
@@ -85,12 +85,12 @@ impl Enclave {
             }
             State::Running(accepted) => {
                 let report = RunReport::default();
-                let Accepted { running, secret, .. } = *accepted;
-                let unsigned = match &secret.runs {
-                    None => running.ended(&any_end(dice), Usage::default(), &report),
-                    Some(runs) => {
+                let unsigned = match accepted.running {
+                    Running::Single(running) => running.ended(&any_end(dice), Usage::default(), &report),
+                    Running::Batch(running) => {
                         let results = Ok(ResultsCommitment(dice.word()));
-                        running.closed(&any_members(runs, dice), results, Usage::default(), &report)
+                        let members = any_members(&running.runs, dice);
+                        running.closed(&members, results, Usage::default(), &report)
                     }
                 };
                 let signed = unsigned.attested(EvidenceKind::Simulated, GENUINE.to_vec(), Vec::new());

@@ -108,7 +108,7 @@ impl Work<'_> {
         let list = staging.map(|staging| staging.join(MEMBERS_NAME));
         let list = list.and_then(|list| fs::write(&list, members.to_bytes()).map(|()| list));
         let list = list.map_err(|error| Stop::runtime("the list of members", &error))?;
-        seal(&[&list], &recipients, &secret.results, outside)
+        seal(&list, &recipients, &secret.results, outside)
     }
 }
 

@@ -167,19 +167,23 @@ fn run_accepted<R: Read, W: Write>(
     terms: &Terms,
     outside: &mut Outside<R, W>,
 ) -> Result<Unsigned, RuntimeError> {
-    let Some(runs) = &secret.runs else {
-        let stop = work.run(secret, terms, outside);
-        return match stop.broken {
-            Some(broken) => Err(broken.into()),
-            None => Ok(running.ended(&stop.end, work.usage(), &work.report(&stop.reason))),
-        };
-    };
-    let closed = work.run_batch(runs, secret, terms, outside);
-    match closed.broken {
-        Some(broken) => Err(broken.into()),
-        None => {
-            let report = work.report(&closed.reason);
-            Ok(running.closed(&closed.members, closed.list, work.usage(), &report))
+    match running {
+        Running::Single(running) => {
+            let stop = work.run(secret, terms, outside);
+            match stop.broken {
+                Some(broken) => Err(broken.into()),
+                None => Ok(running.ended(&stop.end, work.usage(), &work.report(&stop.reason))),
+            }
+        }
+        Running::Batch(running) => {
+            let closed = work.run_batch(&running.runs, secret, terms, outside);
+            match closed.broken {
+                Some(broken) => Err(broken.into()),
+                None => {
+                    let report = work.report(&closed.reason);
+                    Ok(running.closed(&closed.members, closed.list, work.usage(), &report))
+                }
+            }
         }
     }
 }

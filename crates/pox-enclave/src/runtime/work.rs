@@ -5,8 +5,7 @@ use super::stop::Stop;
 use super::workspace::Workspace;
 use crate::image::{self, Digest, RunConfig, Unpacked};
 use crate::sandbox::{
-    self, Ended, InsidePath, Limits, Network, Output, OutputError, OutputFile, Protection, ReadOnlyInput,
-    Required, Sandbox, Task,
+    self, Ended, InsidePath, Limits, Network, OutputError, Protection, ReadOnlyInput, Required, Sandbox, Task,
 };
 use pox_core::channel::Stage;
 use pox_core::receipt::RunReport;
@@ -15,10 +14,9 @@ use pox_core::secret::{InputAccess, Keyring, Secret, Terms};
 use pox_core::{Party, Request, ResultsCommitment};
 use pox_seal::crypt4gh::{ContentKeys, DataKey};
 use pox_seal::dataset::{
-    self, DatasetCommitment, Invalid, Modes, ObjectKeys, ObjectName, OpenError, SealError,
+    self, DatasetCommitment, Invalid, Modes, ObjectKeys, ObjectName, OpenError, SealError, SealedDataset,
 };
 use pox_seal::{FileKey, OsRandom, Recipient};
-use rustix::fs::{FallocateFlags, fallocate};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -174,25 +172,33 @@ impl<'a> Work<'a> {
         outside: &mut Outside<R, W>,
     ) -> Result<ResultsCommitment, Stop> {
         let local = |error: io::Error| Stop::runtime("the results", &error);
+        let output = ended.output.check(self.disk_bytes()).map_err(output_stop)?;
+        self.report.result_bytes = self.report.result_bytes.saturating_add(output.bytes());
         let staging = self.workspace.fresh_staging().map_err(local)?;
-        let taken = take_output(&ended.output, &staging.join("out"), self.disk_bytes())?;
-        self.report.result_bytes = self.report.result_bytes.saturating_add(taken);
-        fs::write(staging.join("stdout.txt"), &ended.stdout.bytes).map_err(local)?;
-        fs::write(staging.join("stderr.txt"), &ended.stderr.bytes).map_err(local)?;
-        let parts = ["out", "stdout.txt", "stderr.txt"].map(|part| staging.join(part));
-        let parts: Vec<&Path> = parts.iter().map(|part| part.as_path()).collect();
-        seal(&parts, recipients, location, outside)
+        let printed = [("stdout.txt", &ended.stdout), ("stderr.txt", &ended.stderr)];
+        let printed = printed.map(|(name, captured)| (staging.join(name), &captured.bytes));
+        for (path, bytes) in &printed {
+            fs::write(path, bytes).map_err(local)?;
+        }
+        let folder = ("out", output.folder().map_err(local)?);
+        let beside = printed.each_ref().map(|(path, _)| path.as_path());
+        let mut sink = outside.sink(location);
+        commitment(dataset::seal_open_folder(folder, &beside, &staging, recipients, &mut sink, &mut OsRandom))
     }
 }
 
-/// Seals files and hands them to the host.
+/// Seals a file and hands it to the host.
 pub(super) fn seal<R: Read, W: Write>(
-    parts: &[&Path],
+    file: &Path,
     recipients: &[Recipient],
     location: &str,
     outside: &mut Outside<R, W>,
 ) -> Result<ResultsCommitment, Stop> {
-    let sealed = dataset::seal(parts, recipients, &mut outside.sink(location), &mut OsRandom, &mut |_| ());
+    let mut sink = outside.sink(location);
+    commitment(dataset::seal(&[file], recipients, &mut sink, &mut OsRandom, &mut |_| ()))
+}
+
+fn commitment(sealed: Result<SealedDataset, SealError>) -> Result<ResultsCommitment, Stop> {
     let sealed = sealed.map_err(|error| match error {
         SealError::Sink(error) => {
             Stop::host(Failure::ResultsUndeliverable, "the host did not store the results", &error)
@@ -348,47 +354,15 @@ pub(super) fn end(end: sandbox::End, results: ResultsCommitment) -> End {
     }
 }
 
-/// Copies the task's output, whose every byte and name is hostile, to a folder of the enclave's.
-fn take_output(output: &Output, folder: &Path, most: u64) -> Result<u64, Stop> {
-    let refused = |error: OutputError| match error {
+/// Why the task's output, whose every byte and name is hostile, can't become results.
+fn output_stop(error: OutputError) -> Stop {
+    match error {
         OutputError::Read { source, .. } => Stop::runtime("the results", &source),
         OutputError::TooMany => Stop::results("the results have too many files"),
         OutputError::TooDeep => Stop::results("the results have folders too deep"),
         OutputError::TooLong(_) => Stop::results("the results are too large"),
         OutputError::Unusual(_) => Stop::results("the results have something other than files and folders"),
-    };
-    let local = |error: io::Error| Stop::runtime("the results", &error);
-    fs::create_dir(folder).map_err(local)?;
-    let mut total = 0;
-    for file in output.files(most).map_err(refused)? {
-        let target = folder.join(&file.path);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(local)?;
-        }
-        let source = output.open(&file.path).map_err(refused)?;
-        total += take_file(output, &source, &file, &target).map_err(local)?;
     }
-    Ok(total)
-}
-
-/// Copies a file piece by piece, and frees each piece where it was: results are never in memory twice.
-fn take_file(output: &Output, source: &File, file: &OutputFile, target: &Path) -> io::Result<u64> {
-    let mut target = File::create_new(target)?;
-    let freeing = output.freeing(source, &file.path);
-    let mut at = 0;
-    while at < file.bytes {
-        let piece = (file.bytes - at).min(PIECE);
-        let copied = io::copy(&mut source.take(piece), &mut target)?;
-        if copied == 0 {
-            break;
-        }
-        if let Some(freeing) = &freeing {
-            // Where that fails, it costs memory and nothing else.
-            let _ = fallocate(freeing, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, copied);
-        }
-        at += copied;
-    }
-    Ok(at)
 }
 
 pub(super) fn step<R: Read, W: Write>(outside: &mut Outside<R, W>, stage: Stage) -> Result<(), Stop> {
@@ -399,8 +373,6 @@ pub(super) fn step<R: Read, W: Write>(outside: &mut Outside<R, W>, stage: Stage)
 
 /// Images live in memory: 16 GiB is more than most machines have.
 const MAX_IMAGE_BYTES: u64 = 16 << 30;
-/// What of the results is in memory twice, at most.
-const PIECE: u64 = 1 << 20;
 /// Files and folders of one input.
 const MAX_INPUT_ENTRIES: u64 = 1 << 24;
 /// Processes and threads of one task: enough for a numerical library on a large machine.

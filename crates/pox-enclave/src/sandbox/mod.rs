@@ -36,6 +36,6 @@ pub use end::{Captured, End, Ended, Source, Usage};
 pub use error::{Culprit, SandboxError, TaskFault};
 pub use harden::harden_self;
 pub use machine::Sandbox;
-pub use output::{MAX_OUTPUT_DEPTH, MAX_OUTPUT_FILES, Output, OutputError, OutputFile};
+pub use output::{CheckedOutput, MAX_OUTPUT_DEPTH, MAX_OUTPUT_FILES, Output, OutputError};
 pub use protection::{Protection, Protections, Required};
 pub use task::{InsidePath, Limits, Network, ReadOnlyInput, Task};

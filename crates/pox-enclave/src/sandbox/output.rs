@@ -1,32 +1,34 @@
 //! What the task left in its output folder, read without trusting it.
 
 use std::{
-    fs::File,
+    ffi::{CStr, OsStr},
     io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    path::{Component, Path, PathBuf},
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::PathBuf,
 };
 
 use rustix::{
-    fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, openat2},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, chmodat, fchmod, fstat, openat, statat},
     io::Errno,
 };
 
 /// The task's output folder. It has no name any more; its memory is freed when this is dropped.
 ///
-/// The task wrote everything in it: names, links, sizes and kinds of files are hostile.
+/// The task wrote everything in it: names, links, sizes and kinds of files are hostile. But it changes no more: the first process
+/// of a task's namespace, without which none is run, takes all others with it.
 #[derive(Debug)]
 pub struct Output {
     folder: OwnedFd,
 }
 
-/// A plain file in the output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputFile {
-    /// Its path in the output folder: relative, plain, at most [`MAX_OUTPUT_DEPTH`] deep. Any bytes.
-    pub path: PathBuf,
-    /// Its length. A file with holes can be longer than the memory it takes.
-    pub bytes: u64,
+/// An output that was looked through to its end: plain files and folders within bounds, and all of them readable.
+#[derive(Debug)]
+pub struct CheckedOutput<'a> {
+    folder: &'a OwnedFd,
+    bytes: u64,
 }
 
 /// The output cannot be taken.
@@ -48,7 +50,7 @@ pub enum OutputError {
     /// It could not be read.
     #[error("cannot read '{}' in the output", .path.display())]
     Read {
-        /// Which file or folder.
+        /// The last name of the file or folder.
         path: PathBuf,
         /// Why.
         #[source]
@@ -61,47 +63,37 @@ impl Output {
         Self { folder }
     }
 
-    /// Lists all plain files, sorted by path; empty folders are not mentioned.
+    /// Looks through everything in it, and gives files and folders the permissions that results have.
+    ///
+    /// **Mode rule.** What the task closed to itself is opened again to its owner; nobody else may write to what somebody opens
+    /// later; set-user-id and the like go. A file that the task has linked twice counts twice.
     ///
     /// # Errors
     /// [`OutputError`] at the first thing that is wrong: nothing is silently left out.
-    pub fn files(&self, max_bytes: u64) -> Result<Vec<OutputFile>, OutputError> {
-        let mut walk = Walk { files: Vec::new(), entries: 0, bytes: 0, max_bytes };
-        let mut folders = vec![PathBuf::new()];
-        while let Some(folder) = folders.pop() {
-            walk.folder(self, &folder, &mut folders)?;
+    pub fn check(&self, max_bytes: u64) -> Result<CheckedOutput<'_>, OutputError> {
+        fchmod(&self.folder, FOLDER_MODE).map_err(read(c"."))?;
+        let device = fstat(&self.folder).map_err(read(c"."))?.st_dev;
+        let mut walk = Walk { device, entries: 0, bytes: 0, max_bytes };
+        let mut levels = vec![Dir::read_from(&self.folder).map_err(read(c"."))?];
+        while let Some(level) = levels.last_mut() {
+            let Some(entry) = level.next() else {
+                levels.pop();
+                continue;
+            };
+            let entry = entry.map_err(read(c"."))?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let folder = level.fd().map_err(read(name))?;
+            if let Some(inner) = walk.entry(folder, name)? {
+                if levels.len() > MAX_OUTPUT_DEPTH {
+                    return Err(OutputError::TooDeep);
+                }
+                levels.push(inner);
+            }
         }
-        walk.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Ok(walk.files)
-    }
-
-    /// Opens a plain file for reading. Never follows a link, never leaves the folder.
-    ///
-    /// # Errors
-    /// [`OutputError::Unusual`] for anything else than a plain file, [`OutputError::Read`] if it is not there.
-    pub fn open(&self, path: &Path) -> Result<File, OutputError> {
-        let read = |source: io::Error| OutputError::Read { path: path.to_owned(), source };
-        // Opening a pipe would wait for its writer but for NONBLOCK, which plain files ignore.
-        let file = match self.open_at(path, OFlags::NONBLOCK) {
-            Err(Errno::LOOP | Errno::NXIO) => return Err(OutputError::Unusual(path.to_owned())),
-            other => File::from(other.map_err(|e| read(e.into()))?),
-        };
-        if !file.metadata().map_err(read)?.is_file() {
-            return Err(OutputError::Unusual(path.to_owned()));
-        }
-        Ok(file)
-    }
-
-    /// Opens a file again, to free its memory piece by piece; nothing if it has another name, under which it is still to be read,
-    /// or can't be written to.
-    pub fn freeing(&self, source: &File, path: &Path) -> Option<File> {
-        if fstat(source).ok()?.st_nlink != 1 {
-            return None;
-        }
-        // The task may have closed it to writers; it is gone by now.
-        fchmod(source, Mode::from_raw_mode(0o600)).ok()?;
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        Some(self.open_with(path, flags).ok()?.into())
+        Ok(CheckedOutput { folder: &self.folder, bytes: walk.bytes })
     }
 
     /// Bytes in use on the file system that holds the output and the scratch.
@@ -110,82 +102,86 @@ impl Output {
             .map(|fs| fs.f_blocks.saturating_sub(fs.f_bfree).saturating_mul(fs.f_frsize))
             .unwrap_or(0)
     }
+}
 
-    fn open_at(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        self.open_with(path, flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY)
+impl CheckedOutput<'_> {
+    /// Length of all files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
-    fn open_with(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
-        if !plain {
-            return Err(Errno::INVAL);
-        }
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let resolve = ResolveFlags::BENEATH
-            | ResolveFlags::NO_SYMLINKS
-            | ResolveFlags::NO_MAGICLINKS
-            | ResolveFlags::NO_XDEV;
-        openat2(&self.folder, path, flags, Mode::empty(), resolve)
+    /// The folder, open for reading.
+    ///
+    /// # Errors
+    /// This process has no descriptors left.
+    pub fn folder(&self) -> io::Result<OwnedFd> {
+        self.folder.try_clone()
     }
 }
 
 struct Walk {
-    files: Vec<OutputFile>,
+    /// Nothing in the output is on another.
+    device: u64,
     entries: usize,
     bytes: u64,
     max_bytes: u64,
 }
 
 impl Walk {
-    fn folder(
-        &mut self,
-        output: &Output,
-        folder: &Path,
-        folders: &mut Vec<PathBuf>,
-    ) -> Result<(), OutputError> {
-        let read = |path: &Path| {
-            let path = path.to_owned();
-            move |e: Errno| OutputError::Read { path, source: e.into() }
-        };
-        let handle = output.open_at(folder, OFlags::DIRECTORY).map_err(read(folder))?;
-        for entry in Dir::read_from(&handle).map_err(read(folder))? {
-            let entry = entry.map_err(read(folder))?;
-            let name = entry.file_name().to_bytes();
-            if matches!(name, b"." | b"..") {
-                continue;
-            }
-            self.entries += 1;
-            if self.entries > MAX_OUTPUT_FILES {
-                return Err(OutputError::TooMany);
-            }
-            let path = folder.join(std::ffi::OsStr::from_bytes(name));
-            match entry.file_type() {
-                FileType::Directory if path.components().count() > MAX_OUTPUT_DEPTH => {
-                    return Err(OutputError::TooDeep);
-                }
-                FileType::Directory => folders.push(path),
-                FileType::RegularFile => {
-                    let file = output.open_at(&path, OFlags::NONBLOCK).map_err(read(&path))?;
-                    let bytes = fstat(&file).map_err(read(&path))?.st_size;
-                    self.file(OutputFile { path, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })?;
-                }
-                _ => return Err(OutputError::Unusual(path)),
-            }
+    /// Judges one entry; opens it, if it is a folder.
+    fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<Dir>, OutputError> {
+        self.entries += 1;
+        if self.entries > MAX_OUTPUT_FILES {
+            return Err(OutputError::TooMany);
         }
-        Ok(())
-    }
-
-    fn file(&mut self, file: OutputFile) -> Result<(), OutputError> {
-        self.bytes = self.bytes.saturating_add(file.bytes);
-        if self.bytes > self.max_bytes {
-            return Err(OutputError::TooLong(self.max_bytes));
+        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(read(name))?;
+        let unusual = || OutputError::Unusual(OsStr::from_bytes(name.to_bytes()).into());
+        if stat.st_dev != self.device {
+            return Err(unusual());
         }
-        self.files.push(file);
-        Ok(())
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                allow(folder, name, &stat, FOLDER_MODE)?;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let inner = openat(folder, name, flags, Mode::empty()).map_err(read(name))?;
+                Ok(Some(Dir::new(inner).map_err(read(name))?))
+            }
+            FileType::RegularFile => {
+                allow(folder, name, &stat, FILE_MODE)?;
+                self.bytes = self.bytes.saturating_add(u64::try_from(stat.st_size).unwrap_or(u64::MAX));
+                if self.bytes > self.max_bytes {
+                    return Err(OutputError::TooLong(self.max_bytes));
+                }
+                Ok(None)
+            }
+            _ => Err(unusual()),
+        }
     }
 }
 
-/// Files and folders in one output: a million names and lengths take the enclave some 100 MB.
+/// Gives a file or folder its permissions; it is no link, and nobody is left who could make it one.
+fn allow(folder: BorrowedFd<'_>, name: &CStr, stat: &Stat, at_least: Mode) -> Result<(), OutputError> {
+    let now = stat.st_mode & 0o7777;
+    let mode = (now & KEPT) | at_least.as_raw_mode();
+    match mode == now {
+        true => Ok(()),
+        false => chmodat(folder, name, Mode::from_raw_mode(mode), AtFlags::empty()).map_err(read(name)),
+    }
+}
+
+fn read(name: &CStr) -> impl FnOnce(Errno) -> OutputError {
+    let path = PathBuf::from(OsStr::from_bytes(name.to_bytes()));
+    move |errno| OutputError::Read { path, source: errno.into() }
+}
+
+/// Files and folders in one output.
 pub const MAX_OUTPUT_FILES: usize = 1 << 20;
 /// Folders within folders; archives and people need far less.
 pub const MAX_OUTPUT_DEPTH: usize = 64;
+/// What every file's owner may do.
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// What every folder's owner may do.
+const FOLDER_MODE: Mode = Mode::RWXU;
+/// What is left of the permissions that the task gave.
+const KEPT: u32 = 0o755;

@@ -3,13 +3,13 @@
 use std::{
     fs,
     os::{
+        fd::AsRawFd,
         linux::net::SocketAddrExt,
         unix::{
             fs::{MetadataExt, PermissionsExt},
             net::{SocketAddr, UnixListener},
         },
     },
-    path::Path,
 };
 
 use pox_enclave::sandbox::{End, Protection};
@@ -170,7 +170,9 @@ fn set_user_id_means_nothing() {
 #[test]
 fn on_the_host_the_task_is_someone_else() {
     let ended = Trial::new(&["results"]).run();
-    let owner = ended.output.open(Path::new("flat")).unwrap().metadata().unwrap().uid();
+    let checked = ended.output.check(1 << 20).unwrap();
+    let folder = checked.folder().unwrap();
+    let owner = fs::metadata(format!("/proc/self/fd/{}/flat", folder.as_raw_fd())).unwrap().uid();
     let own = rustix::process::geteuid().as_raw();
     if ended.protections.has(Protection::OtherUser) {
         assert!(owner != own && owner >= 1000, "{owner}");

@@ -7,10 +7,15 @@
 
 use std::{
     env,
-    ffi::{c_char, c_int, c_long, c_void},
+    ffi::{OsStr, c_char, c_int, c_long, c_void},
     fs,
     io::{self, Read, Write},
-    os::unix::{fs::symlink, process::CommandExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileExt, PermissionsExt, symlink},
+        process::CommandExt,
+    },
+    path::Path,
     process::{self, Command},
     thread,
     time::Duration,
@@ -330,9 +335,42 @@ fn hostile_results(kind: &str) {
             code(unsafe { mknod(c"/out/pipe".as_ptr(), 0o010_666, 0) }.into()).unwrap();
         }
         "holes" => fs::File::create("/out/holes").unwrap().set_len(1 << 22).unwrap(),
+        "modes" => modes(),
+        "names" => {
+            // No UTF-8, a line's end, and a link's and a whiteout's name.
+            for name in [&b"\xff\xfe"[..], b"a\nb", b".wh.x", b"-rf"] {
+                fs::write(Path::new("/out").join(OsStr::from_bytes(name)), name).unwrap();
+            }
+            fs::create_dir("/out/empty").unwrap();
+        }
+        "hard" => {
+            fs::write("/out/one", [7; 1 << 20]).unwrap();
+            fs::hard_link("/out/one", "/out/two").unwrap();
+        }
+        "sparse" => {
+            let file = fs::File::create("/out/sparse").unwrap();
+            file.write_all_at(b"begin", 0).unwrap();
+            file.write_all_at(b"end", (64 << 20) - 3).unwrap();
+        }
         "deep" => fs::create_dir_all(format!("/out{}", "/d".repeat(100))).unwrap(),
         _ => process::exit(99),
     }
+}
+
+/// What the task's own user can't read, what others could write to, and what would run as somebody else.
+fn modes() {
+    let set = |path: &str, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for (name, mode) in [("closed", 0), ("open", 0o666), ("program", 0o6755), ("write-only", 0o222)] {
+        fs::write(format!("/out/{name}"), name).unwrap();
+        set(&format!("/out/{name}"), mode);
+    }
+    fs::create_dir("/out/dark").unwrap();
+    fs::write("/out/dark/inner", "inner").unwrap();
+    set("/out/dark/inner", 0o400);
+    set("/out/dark", 0);
+    fs::create_dir("/out/shared").unwrap();
+    set("/out/shared", 0o1777);
+    set("/out", 0);
 }
 
 /// `getpid` through the 32-bit door.

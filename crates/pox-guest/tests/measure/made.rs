@@ -1,5 +1,7 @@
 //! A kernel, an initramfs and firmware, small and always the same: every field that measurements depend on is real.
 
+use pox_core::evidence::sha256;
+use pox_guest::image::{Digests, FileEntry, GuestImage, Manifest, Measurements};
 use pox_guest::measure::Files;
 
 /// Where the firmware's tables have what the tests change.
@@ -19,6 +21,24 @@ pub(crate) fn files<'a>(kernel: &'a [u8], initramfs: &'a [u8]) -> Files<'a> {
 /// Bytes that repeat nowhere near.
 pub(crate) fn initramfs() -> Vec<u8> {
     noise(50_000, 3)
+}
+
+/// A guest of these files that nothing has to be able to run, with this runtime.
+#[allow(dead_code, reason = "not every test writes one")]
+pub(crate) fn image(runtime: &[u8]) -> GuestImage {
+    let (kernel, initramfs, command_line) = (kernel(), initramfs(), COMMAND_LINE.to_owned());
+    let entry = |bytes: &[u8]| FileEntry { bytes: bytes.len() as u64, sha256: sha256(bytes) };
+    let manifest = Manifest {
+        version: 1,
+        kernel: entry(&kernel),
+        kernel_release: "6.16".into(),
+        initramfs: entry(&initramfs),
+        command_line: entry(command_line.as_bytes()),
+        runtime: entry(runtime),
+        modules: Vec::new(),
+        measurements: Measurements { vm_sim: Digests::of(&kernel, &initramfs, &command_line).vm_sim().0 },
+    };
+    GuestImage { kernel, initramfs, command_line, manifest }
 }
 
 /// An EFI program that is a bzImage too: two sections in the other order, signatures behind them.

@@ -1,21 +1,19 @@
 //! A dataset that stays where it is: its manifest is read and checked, and of its data only what is asked for.
 
-use super::base::finish_file;
 use super::directory::Staging;
+use super::joined::Joined;
 use super::layout::at_end_of;
 use super::manifest::{Entry, Header, Item, Kind, PathsBuilder, RootBuilder, Trailer};
 use super::open::{
-    Invalid, Limits, MAX_PAYLOAD, Modes, ObjectKeys, OpenError, Public, next_item, read_head, read_index,
+    Invalid, Limits, MAX_PAYLOAD, ObjectKeys, OpenError, Public, next_item, read_head, read_index,
 };
 use super::path::EntryPath;
 use super::{DatasetCommitment, ObjectName, ObjectSource, Progress};
-use crate::age::{AgeError, CHUNK, Locked, chunks_of};
+use crate::age::{AgeError, CHUNK, Locked, Opener, chunks_of};
 use crate::hashing::{Blake3Digest, HashReader};
 use crate::keys::FileKey;
-use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, Write};
 use std::ops::{ControlFlow, Range};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use tempfile::SpooledTempFile;
 
@@ -142,7 +140,8 @@ impl Contents {
     }
 
     /// Opens the wanted files into a new directory, each at its own path; gives their number and bytes. It appears whole, or
-    /// not at all. Links are left out: what they lead to may not be among them.
+    /// not at all. Links are left out: what they lead to may not be among them. Files that lie near each other are fetched
+    /// with one request.
     pub fn extract(
         &mut self,
         source: &mut dyn ObjectSource,
@@ -153,23 +152,18 @@ impl Contents {
         let mut staging = Staging::beside(dest, 0o755).map_err(OpenError::Io)?;
         let Self { manifest, manifest_key, data, .. } = self;
         let mut items = Items::start(manifest, manifest_key)?;
-        let (mut count, mut bytes) = (0, 0);
+        let (mut count, mut bytes, mut joined) = (0, 0, Joined::default());
         while let Some((entry, _)) = items.next()? {
-            let Entry::File { path, meta, .. } = &entry else { continue };
-            if !wanted(path) {
+            if !matches!(entry, Entry::File { .. }) || !wanted(entry.path()) {
                 continue;
             }
-            let target = staging.path().join(path.as_path());
-            let folder = target.parent().unwrap_or(staging.path());
-            DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(OpenError::Io)?;
-            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target);
-            let mut file = made.map_err(OpenError::Io)?;
-            let mut so_far = |done| progress(bytes + done);
-            let written = data.copy_file(source, &entry, &Part::Whole, &mut file, &mut so_far)?;
-            finish_file(&file, meta, Modes::AsSealed)?;
-            file.sync_all().map_err(OpenError::Io)?;
-            (count, bytes) = (count + 1, bytes + written);
+            let Err(apart) = joined.join(entry) else { continue };
+            let full = std::mem::replace(&mut joined, Joined::of(apart));
+            count += full.len();
+            bytes += full.write(data, source, staging.path(), bytes, progress)?;
         }
+        count += joined.len();
+        bytes += joined.write(data, source, staging.path(), bytes, progress)?;
         staging.publish().map_err(OpenError::Io)?;
         Ok((count, bytes))
     }
@@ -282,7 +276,7 @@ impl Contents {
 }
 
 /// The data, of which header and key are checked.
-struct Data {
+pub(super) struct Data {
     locked: Locked<Cursor<Vec<u8>>>,
     key: FileKey,
 }
@@ -306,7 +300,8 @@ impl Data {
         let mut hasher = blake3::Hasher::new();
         if !wanted.is_empty() {
             let place = offset + wanted.start..offset + wanted.end;
-            self.copy(source, place, out, &mut |bytes| crate::hashing::update(&mut hasher, bytes), progress)?;
+            let mut seen = |bytes: &[u8]| crate::hashing::update(&mut hasher, bytes);
+            self.span(source, place.clone())?.copy(place, out, &mut seen, progress)?;
         }
         let found = Blake3Digest::from(*hasher.finalize().as_bytes());
         if *part == Part::Whole && found != *digest {
@@ -315,41 +310,20 @@ impl Data {
         Ok(wanted.end.saturating_sub(wanted.start))
     }
 
-    /// Writes a range of the opened data, which isn't empty.
-    fn copy(
-        &self,
-        source: &mut dyn ObjectSource,
+    /// Fetches what holds a range of the opened data, which isn't empty.
+    pub(super) fn span<'a>(
+        &'a self,
+        source: &'a mut dyn ObjectSource,
         place: Range<u64>,
-        out: &mut dyn Write,
-        seen: &mut dyn FnMut(&[u8]),
-        progress: Progress<'_>,
-    ) -> Result<(), OpenError> {
+    ) -> Result<Span<'a>, OpenError> {
         let object = ObjectName::data();
-        let chunks = chunks_of(place.clone());
+        let chunks = chunks_of(place);
         let sealed = self.locked.chunk_offset(chunks.start)..self.locked.chunk_offset(chunks.end);
         let failed = |error| OpenError::Source { object: object.clone(), error };
         let reader = source.range(&object, sealed).map_err(failed)?;
         let opener = self.locked.open_at(&self.key, chunks.start, reader);
-        let mut opener = opener.map_err(|_| invalid(object.clone(), Invalid::Age))?;
-        let (mut skip, len) = (place.start - chunks.start * CHUNK as u64, place.end - place.start);
-        let mut done = 0;
-        while done < len {
-            let ready = opener.fill_buf().map_err(|error| self.blame(error))?;
-            if ready.is_empty() {
-                return Err(OpenError::Mismatch { object: object.clone() });
-            }
-            let count = ready.len();
-            let skipped = count.min(usize::try_from(skip).unwrap_or(usize::MAX));
-            let rest = &ready[skipped..];
-            let rest = &rest[..rest.len().min(usize::try_from(len - done).unwrap_or(usize::MAX))];
-            seen(rest);
-            out.write_all(rest).map_err(OpenError::Io)?;
-            skip -= skipped as u64;
-            done += rest.len() as u64;
-            progress(done);
-            opener.consume(count);
-        }
-        Ok(())
+        let opener = opener.map_err(|_| invalid(object.clone(), Invalid::Age))?;
+        Ok(Span { data: self, opener, at: chunks.start * CHUNK as u64 })
     }
 
     /// Why the data can't be read on.
@@ -360,6 +334,42 @@ impl Data {
             // Either the storage changed it, or whoever sealed it; nobody can tell without reading all of it.
             _ => OpenError::Mismatch { object },
         }
+    }
+}
+
+/// Opened data from a place on.
+pub(super) struct Span<'a> {
+    data: &'a Data,
+    opener: Opener<Box<dyn Read + 'a>>,
+    /// Of the next byte.
+    at: u64,
+}
+
+impl Span<'_> {
+    /// Writes a range that doesn't begin before the last one's end; what is between them is passed over.
+    pub(super) fn copy(
+        &mut self,
+        place: Range<u64>,
+        out: &mut dyn Write,
+        seen: &mut dyn FnMut(&[u8]),
+        progress: Progress<'_>,
+    ) -> Result<(), OpenError> {
+        while self.at < place.end {
+            let ready = self.opener.fill_buf().map_err(|error| self.data.blame(error))?;
+            if ready.is_empty() {
+                return Err(OpenError::Mismatch { object: ObjectName::data() });
+            }
+            let end = place.end.min(self.at + ready.len() as u64);
+            // Within what is ready.
+            let wanted = place.start.clamp(self.at, end)..end;
+            let bytes = &ready[(wanted.start - self.at) as usize..(wanted.end - self.at) as usize];
+            seen(bytes);
+            out.write_all(bytes).map_err(OpenError::Io)?;
+            self.opener.consume((end - self.at) as usize);
+            self.at = end;
+            progress(end.saturating_sub(place.start));
+        }
+        Ok(())
     }
 }
 
@@ -415,6 +425,6 @@ impl<R: BufRead> Items<R> {
     }
 }
 
-fn invalid(object: ObjectName, reason: Invalid) -> OpenError {
+pub(super) fn invalid(object: ObjectName, reason: Invalid) -> OpenError {
     OpenError::Invalid { object, reason }
 }

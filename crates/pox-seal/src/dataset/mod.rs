@@ -29,6 +29,7 @@ mod contents;
 mod crypt4gh;
 mod directory;
 mod extract;
+mod joined;
 mod journal;
 mod layout;
 mod manifest;
@@ -58,7 +59,7 @@ pub use manifest::{
 pub use open::{Invalid, Limits, Modes, ObjectKeys, OpenError, Opened, file_keys, open};
 pub use path::{BadPath, EntryPath, MAX_COMPONENT, MAX_DEPTH, MAX_PATH};
 pub use resume::{Begun, Sealing, seal_resumable};
-pub use seal::{Digests, SealError, SealedDataset, SealedObject, seal, seal_stream};
+pub use seal::{Digests, SealError, SealedDataset, SealedObject, seal, seal_open_folder, seal_stream};
 pub use state::state;
 
 use std::fs::File;

@@ -100,15 +100,14 @@ impl Plan {
                 at: 0,
                 ahead: vec![Step::Content(Arc::new(file), 0, None)],
             },
-            None => Self {
-                source: Source::Walk(Walk::new(inputs)?),
-                kind: Kind::Tree,
-                span,
-                index: 0,
-                at: 0,
-                ahead: Vec::new(),
-            },
+            None => Self::of_walk(Walk::new(inputs)?, span),
         })
+    }
+
+    /// Plans what a walk finds.
+    pub(crate) fn of_walk(walk: Walk, span: u64) -> Self {
+        let source = Source::Walk(walk);
+        Self { source, kind: Kind::Tree, span, index: 0, at: 0, ahead: Vec::new() }
     }
 
     pub(crate) fn kind(&self) -> Kind {

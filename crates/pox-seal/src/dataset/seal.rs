@@ -6,6 +6,7 @@ use super::open::Watched;
 use super::pack::{Account, Data, Packing};
 use super::path::{BadPath, EntryPath};
 use super::plan::Plan;
+use super::tree::Walk;
 use super::{ObjectSink, Progress};
 use crate::age::{AgeError, Sealer};
 use crate::crypt4gh::Crypt4ghError;
@@ -15,6 +16,7 @@ use crate::keys::{KeyCommitment, Recipient};
 use crate::random::{NoRandomness, Randomness, Stream};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use tempfile::SpooledTempFile;
 
@@ -160,11 +162,40 @@ pub fn seal(
     let team = suited(Team::of_machine(), inputs);
     let data = Data::new(recipients, team.chunks(), random)?;
     let plan = Plan::new(inputs, data.span())?;
-    let mut manifest = Manifest::start(plan.kind(), recipients, random)?;
+    let manifest = Manifest::start(plan.kind(), recipients, random)?;
+    seal_planned((team, &data, plan), manifest, sink, random, progress)
+}
+
+/// Seals an open folder under a name of its own, together with files and folders by their last names.
+///
+/// As [`seal`], otherwise; a manifest that is large waits, sealed, in the folder `spool`.
+pub fn seal_open_folder(
+    (name, folder): (&str, OwnedFd),
+    beside: &[&Path],
+    spool: &Path,
+    recipients: &[Recipient],
+    sink: &mut dyn ObjectSink,
+    random: &mut dyn Randomness,
+) -> Result<SealedDataset, SealError> {
+    let team = Team::of_machine().on_trees();
+    let data = Data::new(recipients, team.chunks(), random)?;
+    let plan = Plan::of_walk(Walk::beside((name, folder), beside)?, data.span());
+    let spool = SpooledTempFile::new_in(SPOOL_IN_MEMORY, spool);
+    let manifest = Manifest::waiting_in(spool, plan.kind(), recipients, random)?;
+    seal_planned((team, &data, plan), manifest, sink, random, &mut |_| ())
+}
+
+fn seal_planned(
+    (team, data, plan): (Team, &Data, Plan),
+    mut manifest: Manifest,
+    sink: &mut dyn ObjectSink,
+    random: &mut dyn Randomness,
+    progress: Progress<'_>,
+) -> Result<SealedDataset, SealError> {
     sink.create(&ObjectName::data()).and_then(|()| sink.write(data.head())).map_err(SealError::Sink)?;
     let to = sink.file().map(File::try_clone).transpose().map_err(SealError::Sink)?;
-    let account = Account::new(&data, &mut *sink, &mut manifest, random, progress)?;
-    let (object, bytes) = Packing::new(&data, team, to, 0).run(plan, account)?;
+    let account = Account::new(data, &mut *sink, &mut manifest, random, progress)?;
+    let (object, bytes) = Packing::new(data, team, to, 0).run(plan, account)?;
     sink.close().map_err(SealError::Sink)?;
     manifest.publish(bytes, object, sink)
 }
@@ -191,7 +222,16 @@ impl Manifest {
         recipients: &[Recipient],
         random: &mut dyn Randomness,
     ) -> Result<Self, SealError> {
-        let spool = HashWriter::new(SpooledTempFile::new(SPOOL_IN_MEMORY));
+        Self::waiting_in(SpooledTempFile::new(SPOOL_IN_MEMORY), kind, recipients, random)
+    }
+
+    fn waiting_in(
+        spool: SpooledTempFile,
+        kind: Kind,
+        recipients: &[Recipient],
+        random: &mut dyn Randomness,
+    ) -> Result<Self, SealError> {
+        let spool = HashWriter::new(spool);
         let mut sealer = Sealer::with_randomness(recipients, spool, random).map_err(start_error)?;
         write_item(&mut sealer, &Item::Header(Header { kind }).encode()).map_err(SealError::Sink)?;
         Ok(Self { sealer, root: RootBuilder::default(), entries: 0 })

@@ -106,6 +106,8 @@ struct Name {
     name: Vec<u8>,
     /// The path that opens it, relative to the level's folder.
     at: PathBuf,
+    /// The folder itself, if whoever named it has it open.
+    opened: Option<Arc<OwnedFd>>,
 }
 
 impl Walk {
@@ -120,17 +122,17 @@ impl Walk {
             }
             several => {
                 let names = several.iter().map(|path| Name::of_input(path)).collect::<Result<_, _>>()?;
-                let top = Level {
-                    folder: None,
-                    root: None,
-                    below: PathBuf::new(),
-                    prefix: Vec::new(),
-                    names: Vec::new(),
-                };
-                top.sorted(names, Path::new(""))?
+                Level::top().sorted(names, Path::new(""))?
             }
         };
         Ok(Self { levels: vec![top] })
+    }
+
+    /// Walks an open folder by a name of its own, and files and folders by their last names.
+    pub(crate) fn beside((name, folder): (&str, OwnedFd), inputs: &[&Path]) -> Result<Self, SealError> {
+        let mut names = inputs.iter().map(|path| Name::of_input(path)).collect::<Result<Vec<_>, _>>()?;
+        names.push(Name { name: name.into(), at: PathBuf::new(), opened: Some(Arc::new(folder)) });
+        Ok(Self { levels: vec![Level::top().sorted(names, Path::new(""))?] })
     }
 
     /// The next entry, each folder before what it holds.
@@ -151,7 +153,11 @@ impl Walk {
         let path = EntryPath::new(full).map_err(|reason| SealError::Path { path: shown.clone(), reason })?;
         let folder = level.folder.as_ref().map_or(CWD, |folder| folder.as_fd());
 
-        let stat = statat(folder, &next.at, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| io(&shown, error))?;
+        let stat = match &next.opened {
+            Some(opened) => fstat(opened),
+            None => statat(folder, &next.at, AtFlags::SYMLINK_NOFOLLOW),
+        };
+        let stat = stat.map_err(|error| io(&shown, error))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
                 let target: CString =
@@ -161,7 +167,10 @@ impl Walk {
                 Ok(Some(Found::Link { path, target }))
             }
             FileType::Directory => {
-                let opened = Arc::new(open_folder(folder, &next.at).map_err(|error| io(&shown, error))?);
+                let opened = match next.opened {
+                    Some(opened) => opened,
+                    None => Arc::new(open_folder(folder, &next.at).map_err(|error| io(&shown, error))?),
+                };
                 let meta = meta(&fstat(&opened).map_err(|error| io(&shown, error))?);
                 let (root, below) = match &level.root {
                     Some(root) => (root, level.below.join(&next.at)),
@@ -198,11 +207,16 @@ impl Name {
     fn of_input(path: &Path) -> Result<Self, SealError> {
         let at = path.canonicalize().map_err(|error| SealError::Io { path: path.into(), error })?;
         let name = path.file_name().or(at.file_name()).ok_or(SealError::Nothing)?;
-        Ok(Self { name: name.as_bytes().to_vec(), at })
+        Ok(Self { name: name.as_bytes().to_vec(), at, opened: None })
     }
 }
 
 impl Level {
+    /// Holds what was named, from anywhere.
+    fn top() -> Self {
+        Self { folder: None, root: None, below: PathBuf::new(), prefix: Vec::new(), names: Vec::new() }
+    }
+
     fn read(
         folder: &Arc<OwnedFd>,
         root: &Arc<OwnedFd>,
@@ -215,7 +229,7 @@ impl Level {
             let entry = entry.map_err(|error| io(shown, error))?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(Name { name: name.to_vec(), at: OsStr::from_bytes(name).into() });
+                names.push(Name { name: name.to_vec(), at: OsStr::from_bytes(name).into(), opened: None });
             }
         }
         let (folder, root) = (Some(folder.clone()), Some(root.clone()));

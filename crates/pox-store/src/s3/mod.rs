@@ -121,7 +121,7 @@ async fn send(net: &Net, request: Request) -> std::result::Result<Response, Faul
         // The storage puts the parts together before it answers.
         Method::POST => net.access.timeouts.stall * PATIENCE_WITH_PARTS,
         // A part has to be sent before it is answered.
-        _ => net.access.timeouts.stall + slow(body),
+        _ => net.access.timeouts.taking(body as u64),
     };
     let response = net.send_any(request, Some(patience)).await?;
     let Err(fault) = check_status(&response, ranged) else { return Ok(response) };
@@ -145,11 +145,6 @@ fn named(status: u16, code: String, fault: Fault) -> Fault {
         _ if fault.is_transient() => fault,
         _ => Fault::Code { status, code },
     }
-}
-
-/// How long a body may take at the slowest: 64 KiB a second.
-fn slow(len: usize) -> std::time::Duration {
-    std::time::Duration::from_secs((len >> 16) as u64)
 }
 
 fn fault_of(object: &Object, fault: Fault) -> Error {

@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 pub mod bucket;
+pub mod images;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -114,6 +115,7 @@ impl Server {
             connect: Duration::from_secs(5),
             stall: Duration::from_millis(500),
             total: Duration::from_secs(60),
+            slowest: 64 << 10,
         };
         access.attempts = 3;
         access

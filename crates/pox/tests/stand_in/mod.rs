@@ -1,6 +1,9 @@
 //! Services of others on loopback: a calendar of OpenTimestamps, and whatever else answers POST and GET.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses its own part")]
 
+pub mod ipfs;
+pub mod relay;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
