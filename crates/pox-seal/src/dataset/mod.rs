@@ -33,6 +33,7 @@ mod joined;
 mod journal;
 mod layout;
 mod manifest;
+mod names;
 mod open;
 mod pack;
 mod path;

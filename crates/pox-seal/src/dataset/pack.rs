@@ -92,7 +92,7 @@ pub(crate) struct Packing<'a> {
 }
 
 /// Jobs that wait for a worker.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 
 /// A job when it is done.
 struct Packed {
@@ -147,9 +147,11 @@ impl<'a> Packing<'a> {
     }
 
     /// Reads, seals and hashes a segment, and writes it if it goes to a file.
-    fn pack(&self, job: Job, segment: &mut Segment) -> Result<Packed, SealError> {
+    fn pack(&self, mut job: Job, segment: &mut Segment) -> Result<Packed, SealError> {
         self.sealing.place(job.index, job.text, segment);
         let files = self.gather(&job, segment)?;
+        // They are in the segment now; the job may wait for its turn.
+        job.literals = Vec::new();
         let sealed = self.sealing.seal(job.index, job.is_last, segment);
         if let Some(to) = &self.to {
             if sealed.offset < self.written && !is_what_was_written(to, sealed.offset, self.written, segment)?

@@ -120,7 +120,9 @@ impl Plan {
         if self.ahead.is_empty() {
             return Ok(None);
         }
-        let (mut parts, mut literals, start) = (Vec::new(), Vec::new(), self.at);
+        // At most a segment; growing would take twice that.
+        let mut literals = Vec::with_capacity(self.span as usize);
+        let (mut parts, start) = (Vec::new(), self.at);
         while let Some(step) = self.ahead.pop() {
             let room = self.span - (self.at - start);
             match step {

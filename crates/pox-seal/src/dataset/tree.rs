@@ -1,13 +1,14 @@
 //! Walking a tree, in the order of its paths, without ever following a link.
 
 use super::manifest::Meta;
+use super::names::Names;
 use super::path::EntryPath;
 use super::seal::SealError;
 #[cfg(target_os = "linux")]
 use rustix::fs::ResolveFlags;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -40,18 +41,25 @@ pub(crate) struct Stamp {
     pub(crate) changed: (i64, u32),
 }
 
-/// Where a file is opened: below a folder that is held open, or by an absolute path without links.
+/// Where a file is opened.
 #[derive(Debug)]
-struct Origin {
-    root: Option<Arc<OwnedFd>>,
-    at: PathBuf,
+enum Origin {
+    /// At an absolute path without links.
+    Named(PathBuf),
+    /// Below a folder that is held open, at what follows so many bytes of its path in the dataset.
+    Below(Arc<OwnedFd>, usize),
 }
 
 impl FoundFile {
     /// Opens the file that has its place by now: only [`check`](Self::check), after reading, tells whether it is this one.
     pub(crate) fn open(&self) -> Result<File, SealError> {
-        let root = self.origin.root.as_ref().map_or(CWD, |root| root.as_fd());
-        open_file(root, &self.origin.at).map_err(|error| self.io(error))
+        let opened = match &self.origin {
+            Origin::Named(at) => open_file(CWD, at),
+            Origin::Below(root, skip) => {
+                open_file(root.as_fd(), Path::new(OsStr::from_bytes(&self.path.as_bytes()[*skip..])))
+            }
+        };
+        opened.map_err(|error| self.io(error))
     }
 
     /// Whether an open file is the one that was found, in the state in which it was found: asked after reading, so that
@@ -92,13 +100,19 @@ pub(crate) struct Walk {
 struct Level {
     /// The folder; none for the paths that the user named.
     folder: Option<Arc<OwnedFd>>,
-    /// The topmost folder above it, and the way from there.
-    root: Option<Arc<OwnedFd>>,
-    below: PathBuf,
+    /// The topmost folder above it, and how many bytes of a path in the dataset lead there.
+    root: Option<(Arc<OwnedFd>, usize)>,
     /// Its path in the dataset, empty at the top.
     prefix: Vec<u8>,
-    /// What is still to visit, last first.
-    names: Vec<Name>,
+    /// What is still to visit.
+    rest: Rest,
+}
+
+enum Rest {
+    /// What the user named, last first.
+    Named(Vec<Name>),
+    /// What the folder holds.
+    Listed(Names),
 }
 
 struct Name {
@@ -118,11 +132,10 @@ impl Walk {
             [one] => {
                 let at = one.canonicalize().map_err(|error| SealError::Io { path: one.into(), error })?;
                 let folder = Arc::new(open_folder(CWD, &at).map_err(|error| io(one, error))?);
-                Level::read(&folder, &folder, PathBuf::new(), Vec::new(), one)?
+                Level::read(&folder, (folder.clone(), 0), Vec::new(), one)?
             }
             several => {
-                let names = several.iter().map(|path| Name::of_input(path)).collect::<Result<_, _>>()?;
-                Level::top().sorted(names, Path::new(""))?
+                Level::top(several.iter().map(|path| Name::of_input(path)).collect::<Result<_, _>>()?)?
             }
         };
         Ok(Self { levels: vec![top] })
@@ -132,14 +145,14 @@ impl Walk {
     pub(crate) fn beside((name, folder): (&str, OwnedFd), inputs: &[&Path]) -> Result<Self, SealError> {
         let mut names = inputs.iter().map(|path| Name::of_input(path)).collect::<Result<Vec<_>, _>>()?;
         names.push(Name { name: name.into(), at: PathBuf::new(), opened: Some(Arc::new(folder)) });
-        Ok(Self { levels: vec![Level::top().sorted(names, Path::new(""))?] })
+        Ok(Self { levels: vec![Level::top(names)?] })
     }
 
     /// The next entry, each folder before what it holds.
     pub(crate) fn next(&mut self) -> Result<Option<Found>, SealError> {
         let (level, next) = loop {
             let Some(level) = self.levels.last_mut() else { return Ok(None) };
-            match level.names.pop() {
+            match level.rest.pop() {
                 Some(next) => break (level, next),
                 None => drop(self.levels.pop()),
             }
@@ -149,43 +162,43 @@ impl Walk {
             full.push(b'/');
         }
         full.extend_from_slice(&next.name);
-        let shown = PathBuf::from(OsStr::from_bytes(&full));
-        let path = EntryPath::new(full).map_err(|reason| SealError::Path { path: shown.clone(), reason })?;
+        let path = EntryPath::new(full.clone())
+            .map_err(|reason| SealError::Path { path: OsStr::from_bytes(&full).into(), reason })?;
+        let failed = |error| io(path.as_path(), error);
         let folder = level.folder.as_ref().map_or(CWD, |folder| folder.as_fd());
 
         let stat = match &next.opened {
             Some(opened) => fstat(opened),
             None => statat(folder, &next.at, AtFlags::SYMLINK_NOFOLLOW),
         };
-        let stat = stat.map_err(|error| io(&shown, error))?;
+        let stat = stat.map_err(failed)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
-                let target: CString =
-                    readlinkat(folder, &next.at, Vec::new()).map_err(|error| io(&shown, error))?;
-                let target = target.into_bytes();
-                path.check_target(&target).map_err(|reason| SealError::Path { path: shown, reason })?;
+                let target = readlinkat(folder, &next.at, Vec::new()).map_err(failed)?.into_bytes();
+                path.check_target(&target)
+                    .map_err(|reason| SealError::Path { path: path.as_path().into(), reason })?;
                 Ok(Some(Found::Link { path, target }))
             }
             FileType::Directory => {
                 let opened = match next.opened {
                     Some(opened) => opened,
-                    None => Arc::new(open_folder(folder, &next.at).map_err(|error| io(&shown, error))?),
+                    None => Arc::new(open_folder(folder, &next.at).map_err(failed)?),
                 };
-                let meta = meta(&fstat(&opened).map_err(|error| io(&shown, error))?);
-                let (root, below) = match &level.root {
-                    Some(root) => (root, level.below.join(&next.at)),
-                    None => (&opened, PathBuf::new()),
-                };
-                let level = Level::read(&opened, root, below, path.as_bytes().to_vec(), &shown)?;
+                let meta = meta(&fstat(&opened).map_err(failed)?);
+                let root = level.root.clone().unwrap_or_else(|| (opened.clone(), full.len() + 1));
+                let level = Level::read(&opened, root, full, path.as_path())?;
                 self.levels.push(level);
                 Ok(Some(Found::Folder { path, meta }))
             }
             FileType::RegularFile => {
-                let origin = Origin { root: level.root.clone(), at: level.below.join(&next.at) };
+                let origin = match &level.root {
+                    Some((root, skip)) => Origin::Below(root.clone(), *skip),
+                    None => Origin::Named(next.at),
+                };
                 let (meta, stamp) = (meta(&stat), Stamp::of(&stat));
                 Ok(Some(Found::File(Arc::new(FoundFile { path, meta, stamp, origin }))))
             }
-            _ => Err(SealError::Special { path: shown }),
+            _ => Err(SealError::Special { path: path.as_path().into() }),
         }
     }
 }
@@ -198,7 +211,7 @@ pub(crate) fn single_file(path: &Path) -> Result<Option<FoundFile>, SealError> {
         return Ok(None);
     }
     let entry = EntryPath::new(name.name).map_err(|reason| SealError::Path { path: path.into(), reason })?;
-    let origin = Origin { root: None, at: name.at };
+    let origin = Origin::Named(name.at);
     Ok(Some(FoundFile { path: entry, meta: meta(&stat), stamp: Stamp::of(&stat), origin }))
 }
 
@@ -211,37 +224,48 @@ impl Name {
     }
 }
 
+impl Rest {
+    fn pop(&mut self) -> Option<Name> {
+        match self {
+            Self::Named(names) => names.pop(),
+            Self::Listed(names) => names.pop().map(|name| Name {
+                name: name.to_vec(),
+                at: OsStr::from_bytes(name).into(),
+                opened: None,
+            }),
+        }
+    }
+}
+
 impl Level {
     /// Holds what was named, from anywhere.
-    fn top() -> Self {
-        Self { folder: None, root: None, below: PathBuf::new(), prefix: Vec::new(), names: Vec::new() }
+    fn top(mut names: Vec<Name>) -> Result<Self, SealError> {
+        names.sort_by(|one, other| other.name.cmp(&one.name));
+        if let Some(pair) = names.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(SealError::Twice { path: OsStr::from_bytes(&pair[0].name).into() });
+        }
+        let rest = Rest::Named(names);
+        Ok(Self { folder: None, root: None, prefix: Vec::new(), rest })
     }
 
     fn read(
         folder: &Arc<OwnedFd>,
-        root: &Arc<OwnedFd>,
-        below: PathBuf,
+        root: (Arc<OwnedFd>, usize),
         prefix: Vec<u8>,
         shown: &Path,
     ) -> Result<Self, SealError> {
-        let mut names = Vec::new();
+        let mut names = Names::default();
         for entry in Dir::read_from(folder).map_err(|error| io(shown, error))? {
             let entry = entry.map_err(|error| io(shown, error))?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(Name { name: name.to_vec(), at: OsStr::from_bytes(name).into(), opened: None });
+                names.push(name);
             }
         }
-        let (folder, root) = (Some(folder.clone()), Some(root.clone()));
-        Self { folder, root, below, prefix, names: Vec::new() }.sorted(names, shown)
-    }
-
-    fn sorted(self, mut names: Vec<Name>, shown: &Path) -> Result<Self, SealError> {
-        names.sort_by(|one, other| other.name.cmp(&one.name));
-        if let Some(pair) = names.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(SealError::Twice { path: shown.join(OsStr::from_bytes(&pair[0].name)) });
+        if let Some(twice) = names.sort() {
+            return Err(SealError::Twice { path: shown.join(OsStr::from_bytes(twice)) });
         }
-        Ok(Self { names, ..self })
+        Ok(Self { folder: Some(folder.clone()), root: Some(root), prefix, rest: Rest::Listed(names) })
     }
 }
 
