@@ -5,11 +5,14 @@ mod support;
 
 use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::{Claims, Evidence, EvidenceKind, Purpose};
+use pox_core::receipt::Archive;
 use pox_core::{Address, B256, UnixTime};
-use pox_devtee::dcap::{Quoting, Revoked, Td, Tee};
+use pox_devtee::dcap::{Enclave, Quoting, Revoked, Td, Tee};
 use pox_devtee::snp::{Report, Signer, Tcb};
-use pox_verify::evidence::launch::PlatformId;
+use pox_verify::evidence::inspect::judge;
+use pox_verify::evidence::launch::{PlatformId, Window};
 use pox_verify::{Anchors, Fresh, Grade, Verdict, verify};
+use std::collections::BTreeSet;
 use support::hardware::{self, KINDS, THEN, TODAY, amd, chip, collateral, draft, trusting};
 use support::{Draft, NOW, at, policy_bytes};
 
@@ -125,13 +128,27 @@ fn a_quote_older_than_its_block_is_rejected() {
         older.key.claims = |claims| claims.block_number = 12;
         assert_eq!(rejected(&older).0, "key-claims", "{kind}");
     }
-    // A kind that states its time is held to it.
-    let mut older = draft(EvidenceKind::Nitro);
-    older.key.quoted = |evidence| hardware::nitro_made(evidence, UnixTime(at(10).time.0 - 301));
-    let (code, sentence) = rejected(&older);
-    assert_eq!(code, "evidence-invalid", "{sentence}");
+    // A kind that states its time is held to it: the key between request and match, the result between approval and prove.
+    let off: [fn(&mut Evidence); 4] = [
+        |evidence| hardware::nitro_made(evidence, UnixTime(at(10).time.0 - 301)),
+        |evidence| hardware::nitro_made(evidence, UnixTime(at(11).time.0 + 301)),
+        |evidence| hardware::nitro_made(evidence, UnixTime(at(12).time.0 - 301)),
+        |evidence| hardware::nitro_made(evidence, UnixTime(at(13).time.0 + 301)),
+    ];
+    for (index, quoted) in off.into_iter().enumerate() {
+        let mut older = draft(EvidenceKind::Nitro);
+        if index < 2 {
+            older.key.quoted = quoted
+        } else {
+            older.result.quoted = quoted
+        }
+        let (code, sentence) = rejected(&older);
+        assert_eq!(code, "evidence-invalid", "{index}");
+        assert!(sentence.contains("made at"), "{index}: {sentence}");
+    }
     let mut edge = draft(EvidenceKind::Nitro);
-    edge.key.quoted = |evidence| hardware::nitro_made(evidence, at(10).time);
+    edge.key.quoted = |evidence| hardware::nitro_made(evidence, UnixTime(at(10).time.0 - 300));
+    edge.result.quoted = |evidence| hardware::nitro_made(evidence, UnixTime(at(13).time.0 + 300));
     assert!(judged(&edge).meets);
 }
 
@@ -165,6 +182,67 @@ fn a_launch_for_no_task_is_rejected_where_the_policy_asks_for_one() {
     assert!(judged(&plain).meets);
     let asked = r#"{"version":1,"kinds":["tdx"],"require_launch_binding":true,"allow_simulated":true}"#;
     assert_eq!(rejected(&Draft { policy: policy_bytes(asked), ..plain }).0, "policy-refuses");
+}
+
+#[test]
+fn a_policy_has_to_accept_both_evidences() {
+    let outdated: fn(&mut Evidence) = |evidence| {
+        let mut td = hardware::td(evidence);
+        td.tcb_svn[0] = 2;
+        evidence.quote = hardware::intel().tdx_quote(&td, &Quoting::default());
+    };
+    for is_key in [true, false] {
+        let mut half = draft(EvidenceKind::Tdx);
+        if is_key {
+            half.key.quoted = outdated
+        } else {
+            half.result.quoted = outdated
+        }
+        let (code, sentence) = rejected(&half);
+        assert_eq!(code, "policy-refuses");
+        assert!(sentence.contains("out-of-date"), "{sentence}");
+    }
+}
+
+/// A quote over a program whose measurement differs in one byte.
+fn changed_at<const BYTE: usize>(evidence: &mut Evidence) {
+    match evidence.kind {
+        EvidenceKind::Sgx => {
+            let mut program = [hardware::MEASURED; 32];
+            program[BYTE.min(31)] ^= 1;
+            let enclave = Enclave::new(program, evidence.claims.report_data());
+            evidence.quote = hardware::intel().sgx_quote(&enclave, &Quoting::default());
+        }
+        EvidenceKind::Tdx => {
+            let mut td = hardware::td(evidence);
+            td.rtmr[2][BYTE] ^= 1;
+            evidence.quote = hardware::intel().tdx_quote(&td, &Quoting::default());
+        }
+        _ => {
+            let mut report = hardware::report(evidence);
+            report.measurement[BYTE] ^= 1;
+            evidence.quote = hardware::genoa().sign(&report, Signer::Vcek, &chip(), Tcb::default());
+        }
+    }
+}
+
+fn refused_by_policy(quoted: fn(&mut Evidence)) {
+    for kind in [EvidenceKind::Sgx, EvidenceKind::Tdx, EvidenceKind::Snp] {
+        let mut other = draft(kind);
+        (other.key.quoted, other.result.quoted) = (quoted, quoted);
+        let (code, sentence) = rejected(&other);
+        assert_eq!(code, "policy-refuses", "{kind}: {sentence}");
+    }
+}
+
+#[test]
+fn a_production_quote_of_another_program_is_rejected() {
+    refused_by_policy(changed_at::<0>);
+}
+
+#[test]
+fn a_measurement_that_is_right_by_prefix_only_is_rejected() {
+    refused_by_policy(changed_at::<47>);
 }
 
 #[test]
@@ -281,4 +359,63 @@ fn a_list_that_only_says_what_is_revoked_needs_the_archived_certificates() {
     let other = Endorsement::new(EndorsementKind::NitroCrl, vec![1]);
     let fresh = Fresh { endorsements: vec![other], ..Fresh::default() };
     assert_eq!(today(EvidenceKind::Snp, fresh, TODAY).today, None, "nothing of it is of this vendor");
+}
+
+/// What both evidences of a proof come to by themselves, after a change.
+fn by_themselves(draft: &Draft, change: impl Fn(&mut Evidence)) -> [&'static str; 2] {
+    let proof = draft.build();
+    let archive = Archive::parse(&proof.proven.archive).unwrap();
+    let key = Evidence::parse(&proof.matched.evidence).unwrap();
+    let (roots, made) = (trusting().vendor_roots, Window { from: at(10).time, until: NOW });
+    [key, archive.evidence].map(|mut evidence| {
+        change(&mut evidence);
+        let judged = judge(&evidence, &archive.endorsements, &roots, at(12).time, made);
+        judged.map_or_else(|error| error.name(), |_| "holds")
+    })
+}
+
+#[test]
+fn an_evidence_by_itself_is_judged_with_its_claims() {
+    for kind in KINDS {
+        let changed = |change: fn(&mut Evidence)| by_themselves(&draft(kind), change);
+        assert_eq!(changed(|_| {}), ["holds"; 2], "{kind}");
+        assert_eq!(changed(|evidence| evidence.claims.block_number -= 1), ["report-data"; 2], "{kind}");
+        assert_eq!(changed(|evidence| evidence.recipient = vec![1; 1216]), ["recipient"; 2], "{kind}");
+        assert_eq!(changed(|evidence| evidence.recipient.clear()), ["recipient", "holds"], "{kind}");
+    }
+    let mut elsewhere = draft(EvidenceKind::Tdx);
+    elsewhere.key.quoted = |evidence| {
+        let td = Td { mr_config_id: [1; 48], ..hardware::td(evidence) };
+        evidence.quote = hardware::intel().tdx_quote(&td, &Quoting::default());
+    };
+    assert_eq!(by_themselves(&elsewhere, |_| {}), ["launch-binding", "holds"]);
+}
+
+#[test]
+fn hashed_claims_have_no_room_for_another_reading() {
+    let plain = Evidence::parse(&Draft::default().build().matched.evidence).unwrap().claims;
+    let changes: [fn(&mut Claims); 11] = [
+        |claims| claims.purpose = Purpose::Result,
+        |claims| claims.task.0.0[31] ^= 1,
+        |claims| claims.enclave.0[19] ^= 1,
+        |claims| claims.recipient.0[31] ^= 1,
+        |claims| claims.block_number = 0x0a0a,
+        |claims| claims.block_hash.0[0] ^= 1,
+        |claims| claims.previous.0[0] ^= 1,
+        |claims| claims.receipt.0.0[0] ^= 1,
+        |claims| claims.processor.0[0] ^= 1,
+        // The same words one place further, as a hash over bare concatenated fields would take them.
+        |claims| std::mem::swap(&mut claims.recipient, &mut claims.block_hash),
+        |claims| std::mem::swap(&mut claims.enclave, &mut claims.processor),
+    ];
+    let hashes: BTreeSet<[u8; 64]> = changes
+        .into_iter()
+        .chain([(|_: &mut Claims| {}) as fn(&mut Claims)])
+        .map(|change| {
+            let mut claims = plain.clone();
+            change(&mut claims);
+            claims.report_data()
+        })
+        .collect();
+    assert_eq!(hashes.len(), changes.len() + 1);
 }

@@ -76,27 +76,8 @@ fn each_fault_has_its_code() {
     assert_eq!(refused(enclave), (Some(2), "key-claims"));
     let copied = check(&plain, |expected, _| expected.processor = address("another processor"));
     assert_eq!(refused(copied), (Some(2), "key-claims"));
-    let other = Domain { chain_id: 1, ..plain.domain };
-    let outcome = {
-        let proof = plain.build();
-        let request: Request = proof.request_record().unwrap().try_into().unwrap();
-        let policy = Policy::parse(&plain.policy).unwrap();
-        let anchors = anchors();
-        let expected = KeyExpectation {
-            domain: &other,
-            request: &request,
-            policy: &policy,
-            own_policies: &[],
-            processor: address("processor"),
-            enclave: proof.matched.enclave,
-            requested: at(10),
-            matched: at(11),
-            endorsements: &[],
-            now: NOW,
-            anchors: &anchors,
-        };
-        check_key_evidence(&proof.matched.evidence, &expected)
-    };
+    let other: &'static Domain = Box::leak(Box::new(Domain { chain_id: 1, ..plain.domain }));
+    let outcome = check(&plain, |expected, _| expected.domain = other);
     assert_eq!(refused(outcome), (Some(2), "key-claims"), "made for another chain");
     assert_eq!(refused(check(&plain, |expected, _| expected.matched = at(9))), (Some(2), "key-claims"));
 

@@ -1,6 +1,7 @@
 //! A policy has one form, and says no to what it does not know.
 
 use alloy_primitives::{B256, keccak256};
+use pox_core::Kinds;
 use pox_core::evidence::EvidenceKind;
 use pox_core::proof::MAX_POLICY_BYTES;
 use pox_verify::anchors::Release;
@@ -29,6 +30,19 @@ fn the_default_is_hardware_and_known_releases() {
     let other = Measurement(B256::ZERO);
     let refusal = policy.accepts(EvidenceKind::Tdx, other, &anchors);
     assert_eq!(refusal, Err(PolicyRefusal::UnknownRelease(other)));
+}
+
+#[test]
+fn listing_a_simulated_kind_does_not_allow_it() {
+    let known = Measurement(keccak256("known"));
+    for kind in [EvidenceKind::Simulated, EvidenceKind::VmSim] {
+        let listed = |simulated| Policy::new([kind], [known], simulated).unwrap();
+        let refused = listed(SimulatedEvidence::Refused);
+        assert_eq!(refused.kinds(), Kinds(0));
+        let accepts = |policy: Policy| policy.accepts(kind, known, &Anchors::default());
+        assert_eq!(accepts(refused), Err(PolicyRefusal::Simulated(kind)));
+        assert_eq!(accepts(listed(SimulatedEvidence::DangerouslyAllowed)), Ok(()));
+    }
 }
 
 #[test]

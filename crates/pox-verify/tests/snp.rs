@@ -236,6 +236,34 @@ fn extensions_that_are_not_as_they_must_be_are_refused() {
 }
 
 #[test]
+fn another_version_of_certificate_or_list_is_refused_by_name() {
+    let genuine = Case::genoa().build();
+    // Only the number of the version is changed, before any signature is looked at.
+    let cases: [(usize, Link, &[u8], &[u8], &str); 3] = [
+        (0, Link::Vek, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1], "its version is not 3"),
+        (1, Link::Ask, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1], "its version is not 3"),
+        (2, Link::Crl, &[2, 1, 1, 0x30], &[2, 1, 0, 0x30], "its version is not 2"),
+    ];
+    for (number, link, before, after, fault) in cases {
+        let mut evidence = genuine.clone();
+        let content = &mut evidence.endorsements[number].content;
+        let at = content.windows(before.len()).position(|window| window == before).unwrap();
+        content[at..at + after.len()].copy_from_slice(after);
+        assert_eq!(evidence.appraise(), Err(SnpRejection::Malformed { link, fault }), "{link}");
+    }
+}
+
+#[test]
+fn an_endorsement_that_is_too_large_is_refused_unread() {
+    for (number, link, most) in [(0, Link::Vek, 4096), (1, Link::Ask, 4096), (2, Link::Crl, 64 * 1024)] {
+        let mut evidence = Case::genoa().build();
+        evidence.endorsements[number].content.resize(most + 1, 0);
+        let fault = "it is too large";
+        assert_eq!(evidence.appraise(), Err(SnpRejection::Malformed { link, fault }), "{link}");
+    }
+}
+
+#[test]
 fn a_revoked_intermediate_is_refused() {
     refuses(SnpRejection::Revoked(Link::Ask), |case| case.crl.revoked = vec![vec![9], vec![1, 0, 2]]);
     refuses(SnpRejection::Revoked(Link::Ark), |case| case.crl.revoked = vec![vec![1, 0, 1]]);

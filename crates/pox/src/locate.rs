@@ -3,7 +3,7 @@
 use crate::error::{Failure, Hint as _};
 use pox_store::Location;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// A folder: a URL as it is, or a path made absolute.
@@ -57,11 +57,19 @@ pub(crate) fn home(text: &str) -> Result<PathBuf, Failure> {
 /// # Errors
 /// It can't be read, or is larger.
 pub(crate) fn read_bounded(path: &Path, most: usize) -> Result<Vec<u8>, Failure> {
-    let cannot = |error| Failure::usage(format!("cannot read {}: {error}", path.display()));
+    let cannot = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::IsADirectory => "name a file in it",
+            io::ErrorKind::PermissionDenied => "this account must be able to read it",
+            _ => "name a file that is there",
+        };
+        Failure::usage(format!("cannot read {}: {error}", path.display())).with_hint(hint)
+    };
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes)).map_err(cannot)?;
     if bytes.len() > most {
-        return Err(Failure::usage(format!("{} has more than {most} bytes", path.display())));
+        return Err(Failure::usage(format!("{} has more than {most} bytes", path.display())))
+            .hint("nothing of that kind is so large: is it the right file?");
     }
     Ok(bytes)
 }

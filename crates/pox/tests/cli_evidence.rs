@@ -3,6 +3,8 @@
 
 mod support;
 
+use pox_core::evidence::{Claims, Evidence, EvidenceKind, Purpose};
+use pox_core::{Address, B256, ReceiptId, TaskId};
 use serde_json::Value;
 use std::path::Path;
 use support::Scratch;
@@ -68,7 +70,8 @@ fn a_real_document_is_explained_to_people() {
     let output = Scratch::new().command(&["evidence", "show", &file]).output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{page}");
-    assert!(page.starts_with("GENUINE at ") && page.contains("\n  PCR0 "), "{page}");
+    // It is judged at its own time, whatever the time is now: its certificates lived for hours.
+    assert!(page.starts_with("GENUINE at 2025-12-25T13:15:37Z\n") && page.contains("\n  PCR0 "), "{page}");
     assert!(page.contains("module-id:0x"), "{page}");
 }
 
@@ -111,4 +114,86 @@ fn an_event_log_that_does_not_replay_is_believed_in_nothing() {
     let document = recorded("nitro/document.cose");
     let said = scratch.fails(&["evidence", "show", &document, "--event-log", &log]);
     assert!(said.contains("is for TDX quotes"), "{said}");
+}
+
+#[test]
+fn claims_that_no_hardware_signed_are_refused() {
+    let quote = std::fs::read(recorded("dcap/dcap-qvl/tdx_quote")).unwrap();
+    let evidence = Evidence { kind: EvidenceKind::Tdx, claims: claims(), quote, recipient: vec![1; 1216] };
+    let scratch = Scratch::new();
+    let file = scratch.write("evidence", evidence.to_bytes()).display().to_string();
+    let collateral = format!("dcap-collateral={}", recorded("dcap/dcap-qvl/tdx_quote_collateral.json"));
+    let arguments = ["evidence", "verify", &file, "--endorsements", &collateral, "--at", "2025-06-20"];
+    let ran = scratch.run(&arguments);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.starts_with("REJECTED at 2025-06-20T00:00:00Z (report-data): "), "{ran:?}");
+    assert!(ran.out.contains("NO: these claims are not signed"), "{ran:?}");
+}
+
+fn claims() -> Claims {
+    Claims {
+        purpose: Purpose::Key,
+        task: TaskId::ZERO,
+        enclave: Address::ZERO,
+        recipient: B256::ZERO,
+        block_number: 1,
+        block_hash: B256::ZERO,
+        previous: B256::ZERO,
+        receipt: ReceiptId::ZERO,
+        processor: Address::ZERO,
+    }
+}
+
+#[test]
+fn a_quote_that_was_cut_short_is_rejected_and_not_only_unread() {
+    let quote = std::fs::read(recorded("dcap/dcap-qvl/tdx_quote")).unwrap();
+    let scratch = Scratch::new();
+    scratch.write("cut", &quote[..1000]);
+    let ran = scratch.run(&["evidence", "verify", "cut"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("(malformed): the quote is malformed"), "{ran:?}");
+}
+
+#[test]
+fn what_endorses_other_machines_is_left_aside_and_the_next_step_is_told() {
+    let file = recorded("dcap/dcap-qvl/tdx_quote");
+    let key = format!("snp-key={}", recorded("snp/milan-vcek.der"));
+    let ran = Scratch::new().run(&["evidence", "verify", &file, "--endorsements", &key]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.out.starts_with("UNKNOWN: ") && ran.err.contains("next: `pox evidence fetch-collateral"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn files_that_can_t_be_any_evidence_are_refused_with_a_hint() {
+    let scratch = Scratch::new();
+    scratch.write("empty", "");
+    scratch.write("huge", vec![0; 2 << 20]);
+    let quote = recorded("dcap/dcap-qvl/tdx_quote");
+    for arguments in [
+        &["evidence", "show", "empty"][..],
+        &["evidence", "show", "."],
+        &["evidence", "show", "nowhere"],
+        &["evidence", "show", "huge"],
+        &["evidence", "verify", &quote, "--policy", "empty"],
+        &["evidence", "verify", &quote, "--event-log", "empty"],
+        &["evidence", "verify", &quote, "--event-log", "."],
+        &["evidence", "verify", &quote, "--endorsements", "dcap-collateral=huge"],
+        &["evidence", "verify", &quote, "--endorsements", "."],
+        &["evidence", "verify", &quote, "--at", "yesterday"],
+        &["evidence", "fetch-collateral", "empty", "--to", "out"],
+        &["evidence", "fetch-collateral", &quote, "--to", "out", "--intel", "nonsense"],
+        &["evidence", "fetch-collateral", &quote, "--to", "out", "--intel", "http://127.0.0.1:1"],
+        &["guest", "build", "--kernel", ".", "--modules", ".", "--out", "guest"],
+        &["guest", "build", "--kernel", "empty", "--modules", ".", "--out", "guest"],
+        &["guest", "measure", "empty"],
+        &["guest", "measure", "."],
+        &["guest", "measure", "--kernel", "huge", "--initramfs", "huge", "--command-line", "huge"],
+    ] {
+        let said = scratch.fails(arguments);
+        assert!(said.contains("hint: ") && !said.contains("panicked"), "{arguments:?}: {said}");
+        assert!(!scratch.path("out").exists() && !scratch.path("guest").exists(), "{arguments:?}");
+    }
 }

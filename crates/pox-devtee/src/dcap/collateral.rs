@@ -86,6 +86,8 @@ pub enum Revoked {
     PlatformCa,
     /// The table signer, by the root.
     Tables,
+    /// The root, by itself.
+    Root,
 }
 
 /// The parts as the vendor signed them. Each can be exchanged for another's.
@@ -170,7 +172,7 @@ impl Statements {
             qe_identity_signature: vendor.sign(Signer::Tables, qe_identity.as_bytes()),
             qe_identity,
             qe_signer: None,
-            root_crl: self.list(vendor, Signer::Root, &[Revoked::PlatformCa, Revoked::Tables]),
+            root_crl: self.list(vendor, Signer::Root, &[Revoked::PlatformCa, Revoked::Tables, Revoked::Root]),
             pck_crl: self.list(vendor, Signer::PlatformCa, &[Revoked::Platform]),
             pck_chain: Vec::new(),
         }
@@ -186,6 +188,7 @@ impl Statements {
                     Revoked::Platform => Signer::Platform,
                     Revoked::PlatformCa => Signer::PlatformCa,
                     Revoked::Tables => Signer::Tables,
+                    Revoked::Root => Signer::Root,
                 })
             })
             .collect();

@@ -14,7 +14,7 @@ use pox_core::endorsement::{Endorsement, EndorsementKind};
 use pox_core::evidence::{Evidence, EvidenceKind};
 
 /// What hardware says of a launch, and who vouches for that.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Hardware {
     /// What it says.
     pub launch: Launch,
@@ -56,12 +56,7 @@ fn weigh(
 ) -> Result<EvidenceClaims, EvidenceRejection> {
     let roots = &context.anchors.vendor_roots;
     let basis = Basis { endorsements: context.endorsements, roots, at: context.ran, made: context.made };
-    let launch = appraised(evidence, &basis, appraise)?;
-    let hardware = Hardware {
-        binding: launch.binding(evidence.claims.task)?,
-        roots: roots.standing_for(evidence.kind),
-        launch,
-    };
+    let hardware = bound(evidence, &basis, appraise)?;
     let when_it_ran = hardware.assess();
     let today = context.anchors.fresh.as_ref().and_then(|fresh| {
         let today = Today { fresh, evidence, hardware: &hardware, basis, now: context.now };
@@ -76,27 +71,56 @@ fn weigh(
     })
 }
 
+/// What hardware says of the launch of one evidence, and that this was made for its task or for none.
+fn bound(
+    evidence: &Evidence,
+    basis: &Basis<'_>,
+    appraise: Appraise<'_>,
+) -> Result<Hardware, EvidenceRejection> {
+    let launch = appraised(evidence, basis, appraise)?;
+    let binding = launch.binding(evidence.claims.task)?;
+    Ok(Hardware { binding, roots: basis.roots.standing_for(evidence.kind), launch })
+}
+
+/// The same, for those who have an evidence by itself.
+pub(super) fn judge(evidence: &Evidence, basis: &Basis<'_>) -> Result<Hardware, EvidenceRejection> {
+    let known = Known::default();
+    bound(evidence, basis, &|evidence, basis| {
+        vendors::appraise(evidence.kind, &evidence.quote, basis, &known)
+    })
+}
+
 /// What the vendor's verifier says, held to what every kind must keep, whatever the verifier has looked at already.
 fn appraised(
     evidence: &Evidence,
     basis: &Basis<'_>,
     appraise: Appraise<'_>,
 ) -> Result<Launch, EvidenceRejection> {
-    let launch = appraise(evidence, basis)?;
-    if launch.kind != evidence.kind {
-        return Err(reject(Fault::WrongPart, format!("the quote is of kind {}", launch.kind)));
+    let launch = in_force(evidence.kind, appraise(evidence, basis)?, basis.at)?;
+    if launch.report_data == evidence.claims.report_data() {
+        Ok(launch)
+    } else {
+        Err(EvidenceRejection::ReportData)
     }
-    if launch.report_data != evidence.claims.report_data() {
-        return Err(EvidenceRejection::ReportData);
+}
+
+/// Checks that a launch is of this kind, and that what endorses it was in force and revokes nothing.
+pub(super) fn in_force(
+    kind: EvidenceKind,
+    launch: Launch,
+    at: UnixTime,
+) -> Result<Launch, EvidenceRejection> {
+    if launch.kind != kind {
+        return Err(reject(Fault::WrongPart, format!("the quote is of kind {}", launch.kind)));
     }
     if launch.tcb.status == TcbStatus::Revoked {
         return Err(reject(Fault::TcbRevoked, "the platform's security level is revoked".into()));
     }
     match launch.endorsed {
-        Some(window) if basis.at < window.from => {
+        Some(window) if at < window.from => {
             Err(reject(Fault::NotYetValid, format!("its endorsements are in force from {}", window.from.0)))
         }
-        Some(window) if basis.at > window.until => {
+        Some(window) if at > window.until => {
             Err(reject(Fault::Expired, format!("its endorsements were in force until {}", window.until.0)))
         }
         _ => Ok(launch),

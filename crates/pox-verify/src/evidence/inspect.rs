@@ -1,12 +1,12 @@
 //! Quotes, reports and documents by themselves, for people who look at one.
 
-use super::hardware::Basis;
+use super::hardware::{self, Basis, Hardware};
 use super::launch::{Launch, Register, Window};
 use super::roots::VendorRoots;
 use super::{EvidenceRejection, dcap, nitro, snp, vendors};
 use pox_core::UnixTime;
 use pox_core::endorsement::Endorsement;
-use pox_core::evidence::EvidenceKind;
+use pox_core::evidence::{Evidence, EvidenceKind, Purpose, sha256};
 
 /// What a quote says of itself. **Nothing here is verified**: anyone can write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Stated {
     pub form: String,
     /// The measurement registers, in the spec's order.
     pub registers: Vec<Register>,
+    /// When it was made, by its own clock, where its kind says that.
+    pub made: Option<UnixTime>,
     /// What the enclave had signed: the 64 bytes, or in a Nitro document the user data, if there is any.
     pub report_data: Option<Vec<u8>>,
 }
@@ -53,6 +55,29 @@ pub fn stated(kind: EvidenceKind, quote: &[u8]) -> Result<Stated, EvidenceReject
     })
 }
 
+/// Judges a whole evidence by itself: that its quote vouches for a launch, for the claims beside it and the recipient that they
+/// name, and that the launch was made for no other task.
+///
+/// Says nothing about whether the claims are those that anybody needs.
+///
+/// # Errors
+/// Nothing endorses the quote, or it does not hold; the simulated kinds have no vendor.
+pub fn judge(
+    evidence: &Evidence,
+    endorsements: &[Endorsement],
+    roots: &VendorRoots,
+    at: UnixTime,
+    made: Window,
+) -> Result<Hardware, EvidenceRejection> {
+    let hardware = hardware::judge(evidence, &Basis { endorsements, roots, at, made })?;
+    let claims = &evidence.claims;
+    let is_named = match claims.purpose {
+        Purpose::Key => sha256(&evidence.recipient) == claims.recipient,
+        Purpose::Result => evidence.recipient.is_empty(),
+    };
+    if is_named { Ok(hardware) } else { Err(EvidenceRejection::Recipient) }
+}
+
 /// Asks the verifier of a kind what launch a quote vouches for, whatever it is bound to.
 ///
 /// `at` is when the endorsements must be in force, `made` when the quote can have been made, for kinds that state it.
@@ -68,5 +93,6 @@ pub fn appraise(
     made: Window,
 ) -> Result<Launch, EvidenceRejection> {
     let basis = Basis { endorsements, roots, at, made };
-    vendors::appraise(kind, quote, &basis, &vendors::Known::default())
+    let launch = vendors::appraise(kind, quote, &basis, &vendors::Known::default())?;
+    hardware::in_force(kind, launch, at)
 }

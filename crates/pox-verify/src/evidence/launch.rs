@@ -380,6 +380,9 @@ mod tests {
         let whole = of(&[("MRTD", &[1, 2]), ("RTMR1", &[3])]);
         assert_ne!(whole, of(&[("MRTD", &[1]), ("RTMR1", &[2, 3])]));
         assert_ne!(whole, of(&[("RTMR1", &[3]), ("MRTD", &[1, 2])]));
+        // One value that reads as the next register, and a name that goes on in its value: the same bytes one after another.
+        assert_ne!(whole, of(&[("MRTD", b"\x01\x02RTMR1\x03")]));
+        assert_ne!(whole, of(&[("MRT", b"D\x01\x02"), ("RTMR1", &[3])]));
         assert_ne!(whole, measurement(EvidenceKind::Snp, [("MRTD", [1u8, 2].as_slice()), ("RTMR1", &[3])]));
     }
 }

@@ -102,6 +102,9 @@ pub enum EvidenceRejection {
     /// The quote is over other claims.
     #[error("the quote's report data is not that of these claims")]
     ReportData,
+    /// The recipient beside the quote is not the one in its claims.
+    #[error("the recipient beside the quote is not the one that its claims name")]
+    Recipient,
     /// The launch was made for something else than this task.
     #[error("wrong launch binding: {0}")]
     LaunchBinding(#[from] launch::WrongLaunchBinding),
@@ -130,6 +133,7 @@ impl EvidenceRejection {
             Self::Vendor(rejection) => rejection.fault.name(),
             Self::Quote(_) => "malformed",
             Self::ReportData => "report-data",
+            Self::Recipient => "recipient",
             Self::LaunchBinding(_) => "launch-binding",
             Self::Signature(_) => "forged",
             Self::Root { .. } => "untrusted",

@@ -53,7 +53,7 @@ pub(crate) fn check(
     let Some(chain) = anchors.chains.get(&chain_id) else {
         let mut reasons = vec![Reason::NoChainAnchor(chain_id)];
         reasons.extend(trusted.values().cloned());
-        reasons.extend(ahead_of_clock(records, now));
+        reasons.extend(seconds_ahead(records, now).map(|seconds| Reason::AheadOfClock { seconds }));
         return Ok(Verified::by_check(Anchored { grade: Grade::Asserted, reasons, sealed: None }));
     };
     let (terms, timeline) = match &chain.authorities {
@@ -152,13 +152,7 @@ fn weigh(
     let mut is_anchored = standings.iter().all(|standing| {
         standing.trusted.is_some() || standing.count.as_ref().is_some_and(|count| count.is_final)
     });
-    let counted = standings.iter().filter_map(|standing| Some((standing, standing.count.as_ref()?)));
-    let weakest = counted.min_by_key(|(_, count)| (count.is_final, count.builders.len()));
-    let sealed = weakest.map(|(standing, count)| Sealed {
-        by: standing.author,
-        builders: count.builders.iter().copied().collect(),
-        of: count.of,
-    });
+    let weakest = weakest(standings);
     if let (Some((standing, count)), Some((rule, timeline))) = (weakest, timeline) {
         let (built, of) = (count.builders.len(), count.of);
         reasons.push(Reason::Sealed { by: standing.author, built, of });
@@ -186,15 +180,24 @@ fn weigh(
             Grade::Simulated
         }
     };
-    if let Some(ahead) = ahead_of_clock(records, now) {
-        let seconds = timeline.map_or(1, |(rule, _)| rule.steps.seconds.get());
-        let too_far =
-            matches!(ahead, Reason::AheadOfClock { seconds: ahead } if ahead > STEPS_AHEAD * seconds);
+    if let Some(seconds) = seconds_ahead(records, now) {
+        let step = timeline.map_or(1, |(rule, _)| rule.steps.seconds.get());
         // Nodes refuse such blocks. A development chain runs ahead of the clock where blocks are made at once.
-        is_anchored &= !(too_far && chain.standing == ChainStanding::Public);
-        reasons.push(ahead);
+        is_anchored &= seconds <= step.saturating_mul(STEPS_AHEAD) || chain.standing != ChainStanding::Public;
+        reasons.push(Reason::AheadOfClock { seconds });
     }
+    let sealed = weakest.map(|(standing, count)| Sealed {
+        by: standing.author,
+        builders: count.builders.iter().copied().collect(),
+        of: count.of,
+    });
     Anchored { grade: if is_anchored { best } else { Grade::Asserted }, reasons, sealed }
+}
+
+/// The block that fewest authorities built on, of those whose authorities are known.
+fn weakest(standings: &[Standing]) -> Option<(&Standing, &Count)> {
+    let counted = standings.iter().filter_map(|standing| Some((standing, standing.count.as_ref()?)));
+    counted.min_by_key(|(_, count)| (count.is_final, count.builders.len()))
 }
 
 /// What the set that was counted rests on.
@@ -212,9 +215,8 @@ fn whence(rule: &Aura, timeline: &Timeline<'_>, count: &Count) -> Option<Reason>
     })
 }
 
-/// Not a rejection: an auditor's clock can be wrong.
-fn ahead_of_clock(records: &Records<'_>, now: UnixTime) -> Option<Reason> {
+/// How far the newest block is ahead of the auditor's clock. Not a rejection: that clock can be wrong.
+fn seconds_ahead(records: &Records<'_>, now: UnixTime) -> Option<u64> {
     let newest = records.runs.iter().flatten().map(|header| header.time.0).max()?;
-    let seconds = newest.checked_sub(now.0).filter(|seconds| *seconds > 0)?;
-    Some(Reason::AheadOfClock { seconds })
+    newest.checked_sub(now.0).filter(|seconds| *seconds > 0)
 }

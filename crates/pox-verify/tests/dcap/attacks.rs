@@ -132,6 +132,57 @@ fn stale_collateral_is_refused() {
 }
 
 #[test]
+fn one_part_of_collateral_from_another_time_is_refused() {
+    for scene in Scene::all() {
+        let mut other = scene.clone();
+        for (tables, is_late) in [(LATER, true), (EARLIER, false)] {
+            other.statements.tables = tables;
+            let swapped = other.collateral();
+            let verdict = |part| {
+                if is_late { DcapRejection::NotYet(part) } else { DcapRejection::Expired(part) }
+            };
+            let mut mixed = scene.collateral();
+            mixed.tcb_info = swapped.tcb_info;
+            mixed.tcb_info_signature = swapped.tcb_info_signature;
+            assert_eq!(scene.appraise_beside(&mixed), Err(verdict(Part::TcbInfo)));
+            let mut mixed = scene.collateral();
+            mixed.qe_identity = swapped.qe_identity;
+            mixed.qe_identity_signature = swapped.qe_identity_signature;
+            assert_eq!(scene.appraise_beside(&mixed), Err(verdict(Part::QeIdentity)));
+        }
+    }
+}
+
+#[test]
+fn one_forged_part_among_genuine_ones_is_refused() {
+    for scene in Scene::all() {
+        let mut statements = scene.statements.clone();
+        statements.levels.truncate(1);
+        let forged = statements.sign(&attacker());
+        let mut mixed = scene.collateral();
+        mixed.tcb_info = forged.tcb_info;
+        assert_eq!(scene.appraise_beside(&mixed), Err(DcapRejection::Signature(Part::TcbInfo)));
+        let mut mixed = scene.collateral();
+        mixed.qe_identity_signature = forged.qe_identity_signature;
+        assert_eq!(scene.appraise_beside(&mixed), Err(DcapRejection::Signature(Part::QeIdentity)));
+    }
+}
+
+#[test]
+fn a_quoting_enclave_that_the_platform_did_not_sign_is_refused() {
+    let scene = Scene::sgx();
+    let mut quote = scene.quote();
+    let signature = 48 + 384 + 4 + 128 + 384;
+    quote[signature + 40] ^= 1;
+    let verdict = scene.appraise_with(&quote, &[scene.collateral().to_bytes()]);
+    assert_eq!(verdict, Err(DcapRejection::Signature(Part::QeReport)));
+}
+
+/// Tables that begin after the time at which quotes are judged, and tables that end before it.
+const LATER: Validity = Validity { from: AT.0 + 1, until: NEXT };
+const EARLIER: Validity = Validity { from: ISSUED, until: AT.0 - 1 };
+
+#[test]
 fn collateral_from_after_the_run_is_refused() {
     let mut scene = Scene::tdx(TdForm::V5Td15);
     scene.at = UnixTime(ISSUED - 1);
@@ -204,6 +255,7 @@ fn a_revoked_platform_is_refused() {
             (Revoked::Platform, Part::PckChain),
             (Revoked::PlatformCa, Part::PckChain),
             (Revoked::Tables, Part::TcbSigner),
+            (Revoked::Root, Part::Root),
         ];
         for (revoked, part) in cases {
             let mut scene = scene.clone();

@@ -194,6 +194,15 @@ fn certification_data_of_another_type_is_refused() {
         quote[position] = code;
         assert_eq!(scene.appraise_with(&quote, &[]), Err(BadQuote::Certification(code.into()).into()));
     }
+    // From version 4 on that type stands inside another, of a fixed one.
+    let scene = Scene::tdx(TdForm::V4);
+    let mut quote = scene.quote();
+    let position = 48 + 584 + 4 + 128;
+    assert_eq!(quote[position], 6);
+    for code in [1, 5, 7] {
+        quote[position] = code;
+        assert_eq!(scene.appraise_with(&quote, &[]), Err(BadQuote::Certification(code.into()).into()));
+    }
 }
 
 #[test]

@@ -21,7 +21,9 @@ pub const SEED: Seed = Seed([0x9d; 32]);
 pub const THEN: (u64, u64) = (START - 86_400, START + 30 * 86_400);
 /// A year later.
 pub const TODAY: UnixTime = UnixTime(START + 365 * 86_400);
-const REGISTER: [u8; 48] = [0x3e; 48];
+/// Every byte of every measured register.
+pub const MEASURED: u8 = 0x3e;
+const REGISTER: [u8; 48] = [MEASURED; 48];
 const DECADE: u64 = 10 * 365 * 86_400;
 
 pub const KINDS: [EvidenceKind; 4] =
@@ -153,7 +155,7 @@ pub fn nitro(evidence: &mut Evidence) {
 /// A document that states this time.
 pub fn nitro_made(evidence: &mut Evidence, made: UnixTime) {
     let vendor = nitro::Vendor::new(SEED);
-    let chain = vendor.chain(at(10).time.0);
+    let chain = vendor.chain(made.0 - 60);
     let pcrs = (0..3).map(|index| (index, REGISTER)).chain([(16, bound(evidence))]);
     let data = evidence.claims.report_data();
     let document = chain.document(&vendor.module_id(), made.0 * 1000, pcrs, Some(&data));

@@ -31,7 +31,7 @@ pub(crate) struct Trust {
 pub(crate) enum Evidence {
     /// Explain what a quote, report or document says, and what is wrong with it
     Show(EvidenceFile),
-    /// The same, and exit with 1 if it does not hold or the policy refuses it, with 2 if nothing endorses it
+    /// The same, and exit with 1 if it does not hold or the policy refuses it (without one: if the platform was out of date), with 2 if nothing endorses it
     Verify(EvidenceVerify),
     /// Fetch what endorses it from the vendors' services
     FetchCollateral(EvidenceFetch),
@@ -47,7 +47,7 @@ pub(crate) struct EvidenceFile {
     /// Event log of the TDX guest (what the ACPI table CCEL points to), to be replayed against the quote's registers
     #[arg(long, value_name = "FILE")]
     pub(crate) event_log: Option<PathBuf>,
-    /// Time at which the endorsements must be in force, such as 2025-06-20T00:00:00Z; now if left out
+    /// Time at which the endorsements must be in force, such as 2025-06-20 or 2025-06-20T13:00:00Z; now if left out. A Nitro document is judged at its own
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
 }

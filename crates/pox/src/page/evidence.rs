@@ -2,7 +2,7 @@
 
 use super::{Page, bytes, plain, utc};
 use crate::command::{LoggedEvent, Looked, Outcome, ReplayedLog};
-use pox_verify::evidence::launch::{Launch, Window};
+use pox_verify::evidence::launch::{Launch, LaunchBinding, Window};
 
 /// The outcome first, then what the quote says of itself, then what hardware vouches for.
 pub(crate) fn evidence(looked: &Looked) -> String {
@@ -26,10 +26,19 @@ pub(crate) fn evidence(looked: &Looked) -> String {
             if looked.claims_are_signed == Some(true) { "yes" } else { "NO: these claims are not signed" };
         page.row("signed", signed);
     }
-    if let Outcome::Genuine { measurement, launch, refused } = &looked.outcome {
+    if let Outcome::Genuine { measurement, hardware, refused } = &looked.outcome {
         page.section("What hardware vouches for");
         page.row("measurement", measurement);
-        vouched(&mut page, launch);
+        vouched(&mut page, &hardware.launch);
+        if looked.claims.is_some() {
+            page.row(
+                "launched for",
+                match hardware.binding {
+                    LaunchBinding::Task => "this task",
+                    LaunchBinding::Unbound => "no task: only the report data binds it",
+                },
+            );
+        }
         if let Some(refused) = refused {
             page.row("policy", format!("refuses it: {}", plain(refused)));
         }
@@ -60,10 +69,13 @@ fn replayed(page: &mut Page, log: &ReplayedLog) {
 fn headline(page: &mut Page, looked: &Looked) {
     let at = utc(looked.at);
     page.line(&match &looked.outcome {
-        Outcome::Genuine { refused: None, .. } => format!("GENUINE at {at}"),
-        Outcome::Genuine { .. } => format!("GENUINE at {at}, and refused by the policy"),
+        Outcome::Genuine { refused: Some(_), .. } => format!("GENUINE at {at}, and refused by the policy"),
+        Outcome::Genuine { hardware, .. } if hardware.launch.tcb.status.is_superseded() => {
+            format!("GENUINE at {at}, and its platform was out of date")
+        }
+        Outcome::Genuine { .. } => format!("GENUINE at {at}"),
         Outcome::Unknown { message } => format!("UNKNOWN: {}", plain(message)),
-        Outcome::Rejected { reason, message } => format!("REJECTED ({reason}): {}", plain(message)),
+        Outcome::Rejected { reason, message } => format!("REJECTED at {at} ({reason}): {}", plain(message)),
     });
 }
 

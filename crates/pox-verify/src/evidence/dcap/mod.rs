@@ -72,7 +72,7 @@ pub(super) fn stated(kind: EvidenceKind, quote: &[u8]) -> Result<Stated, DcapRej
     let (registers, report_data, _) = facts::reported(&parsed.report);
     let name = if kind == EvidenceKind::Sgx { "SGX" } else { "TDX" };
     let form = format!("{name} quote, version {}", parsed.header.version);
-    Ok(Stated { kind, form, registers, report_data: Some(report_data.to_vec()) })
+    Ok(Stated { kind, form, registers, made: None, report_data: Some(report_data.to_vec()) })
 }
 
 fn with_collateral(

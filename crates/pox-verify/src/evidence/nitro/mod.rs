@@ -111,8 +111,9 @@ pub(super) fn stated(quote: &[u8]) -> Result<Stated, NitroRejection> {
     let document = Document::parse(envelope.payload)?;
     Ok(Stated {
         kind: EvidenceKind::Nitro,
-        form: format!("Nitro document of module {}, made at {} ms", document.module_id, document.timestamp),
+        form: format!("Nitro document of module {}", document.module_id),
         registers: registers(&document),
+        made: Some(UnixTime(document.timestamp / 1000)),
         report_data: document.user_data.map(<[u8]>::to_vec),
     })
 }

@@ -69,6 +69,7 @@ pub(super) fn stated(quote: &[u8]) -> Result<Stated, SnpRejection> {
         kind: EvidenceKind::Snp,
         form: format!("SEV-SNP report, version {version}"),
         registers: registers(&report),
+        made: None,
         report_data: Some(report.report_data.to_vec()),
     })
 }

@@ -302,11 +302,6 @@ impl GuestPolicy {
         self.bit(19)
     }
 
-    /// Whether the guest may run on one socket only.
-    pub fn single_socket(self) -> bool {
-        self.bit(20)
-    }
-
     /// Whether the guest's ciphertext must be hidden from the host.
     pub fn ciphertext_hiding(self) -> bool {
         self.bit(24)

@@ -1,26 +1,24 @@
 //! `pox evidence`: a quote, report or document by itself: what it is, what it says, what is wrong with it.
 
 mod event_log;
+mod file;
 
 pub(crate) use event_log::{LoggedEvent, ReplayedLog};
 
 use crate::cli::{Evidence as Args, EvidenceFetch, EvidenceFile, EvidenceVerify};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
-use crate::locate::read_bounded;
 use crate::{endorsements, page};
+use file::read;
+use pox_core::UnixTime;
 use pox_core::endorsement::{Endorsement, EndorsementKind};
-use pox_core::evidence::{Claims, Evidence, EvidenceKind};
-use pox_core::proof::{MAX_PROOF_BYTES, Proof};
-use pox_core::receipt::Archive;
-use pox_core::{CodecError, UnixTime};
+use pox_core::evidence::{Claims, EvidenceKind};
 use pox_node::endorsements::{FetchError, Sources, fetch};
-use pox_verify::evidence::inspect::{Stated, appraise, recognise, stated};
-use pox_verify::evidence::launch::{Launch, Window};
-use pox_verify::evidence::{EvidenceRejection, launch};
+use pox_verify::evidence::inspect::{Stated, stated};
+use pox_verify::evidence::launch::Register;
+use pox_verify::evidence::{EvidenceRejection, Hardware};
 use pox_verify::{Measurement, PolicyRefusal};
 use serde::Serialize;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// What was looked at, and what came of it.
@@ -30,7 +28,7 @@ pub(crate) struct Looked {
     pub(crate) form: String,
     pub(crate) bytes: usize,
     /// What the quote says of itself, whether it holds or not.
-    pub(crate) registers: Vec<launch::Register>,
+    pub(crate) registers: Vec<Register>,
     pub(crate) report_data: Option<String>,
     /// The claims beside it, if it is a whole evidence of PoX, and whether the quote is over them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +38,7 @@ pub(crate) struct Looked {
     /// What the event log says of the registers, if one was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) event_log: Option<ReplayedLog>,
-    /// The time at which it was judged.
+    /// The time at which it was judged: its own, where it states one.
     pub(crate) at: UnixTime,
     pub(crate) outcome: Outcome,
 }
@@ -52,7 +50,8 @@ pub(crate) enum Outcome {
     /// A pinned root vouches for it.
     Genuine {
         measurement: Measurement,
-        launch: Box<Launch>,
+        #[serde(flatten)]
+        hardware: Box<Hardware>,
         /// Why the policy does not accept it all the same.
         #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
@@ -66,8 +65,8 @@ pub(crate) enum Outcome {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     match args {
         Args::Show(args) => {
-            let looked = look(context, args)?.0;
-            context.output.result(&looked, || page::evidence(&looked))?;
+            let looked = look(context, args)?;
+            tell(context, args, &looked)?;
             Ok(ExitCode::SUCCESS)
         }
         Args::Verify(args) => verify(context, args),
@@ -78,129 +77,117 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 fn verify(context: &Context, args: &EvidenceVerify) -> Result<ExitCode, Failure> {
     context.trust(&args.trust)?;
     let policy = args.policy.as_deref().map(super::read_policy).transpose()?;
-    let (mut looked, hardware) = look(context, &args.file)?;
+    let mut looked = look(context, &args.file)?;
     let anchors = context.anchors()?;
-    if let (Some(policy), Some(hardware), Outcome::Genuine { refused, measurement, .. }) =
-        (policy, hardware, &mut looked.outcome)
+    if let (Some(policy), Outcome::Genuine { hardware, measurement, refused }) = (policy, &mut looked.outcome)
     {
         let accepted: Result<(), PolicyRefusal> = policy
             .accepts(looked.kind, *measurement, &anchors)
-            .and_then(|()| policy.accepts_hardware(&hardware));
+            .and_then(|()| policy.accepts_hardware(hardware));
         *refused = accepted.err().map(|refusal| refusal.to_string());
     }
-    context.output.result(&looked, || page::evidence(&looked))?;
+    tell(context, &args.file, &looked)?;
+    Ok(ExitCode::from(exit_code(&looked, args.policy.is_some())))
+}
+
+fn exit_code(looked: &Looked, by_policy: bool) -> u8 {
     let is_contradicted = looked.event_log.as_ref().is_some_and(|log| log.mismatch.is_some());
-    Ok(match looked.outcome {
-        Outcome::Genuine { .. } if is_contradicted => ExitCode::from(FALLS_SHORT),
-        Outcome::Genuine { refused: None, .. } => ExitCode::SUCCESS,
-        Outcome::Genuine { .. } | Outcome::Rejected { .. } => ExitCode::from(FALLS_SHORT),
-        Outcome::Unknown { .. } => ExitCode::from(NOT_VERIFIED),
-    })
+    match &looked.outcome {
+        Outcome::Unknown { .. } => NOT_VERIFIED,
+        Outcome::Genuine { refused: None, hardware, .. } if !is_contradicted => {
+            // A policy says for itself which levels it takes; without one, none that its vendor has superseded.
+            let is_outdated = !by_policy && hardware.launch.tcb.status.is_superseded();
+            if is_outdated { FALLS_SHORT } else { 0 }
+        }
+        Outcome::Genuine { .. } | Outcome::Rejected { .. } => FALLS_SHORT,
+    }
+}
+
+/// Prints it, and what would tell more.
+fn tell(context: &Context, args: &EvidenceFile, looked: &Looked) -> Result<(), Failure> {
+    context.output.result(looked, || page::evidence(looked))?;
+    let file = args.file.display();
+    match &looked.outcome {
+        Outcome::Unknown { .. } => context.output.say(format!(
+            "next: `pox evidence fetch-collateral {file} --to DIR` asks its vendor, and --endorsements DIR judges by the answer"
+        )),
+        Outcome::Rejected { reason: "expired" | "not-yet-valid", .. } if args.at.is_none() => {
+            context.output.say("next: it was judged as of now; --at TIME judges it as of when it was made");
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Reads a file of any form, and judges what is in it by what was given beside it.
-fn look(
-    context: &Context,
-    args: &EvidenceFile,
-) -> Result<(Looked, Option<pox_verify::evidence::Hardware>), Failure> {
+fn look(context: &Context, args: &EvidenceFile) -> Result<Looked, Failure> {
     let found = read(&args.file)?;
     let given = endorsements::read(&args.endorsements)?;
-    let endorsements = if args.endorsements.is_empty() { found.endorsements } else { given };
-    let at = match &args.at {
-        Some(text) => time(text)?,
-        None => context.now(),
-    };
+    let mut endorsements = if given.is_empty() { found.endorsements } else { given };
+    let at = args.at.as_deref().map_or_else(|| Ok(context.now()), time)?;
     let roots = context.anchors()?.vendor_roots;
-    let Stated { kind, form, registers, report_data } = stated(found.kind, &found.quote)
-        .map_err(|error| Failure::usage(error).about(args.file.display()))
-        .hint("`pox evidence` reads quotes, reports and documents of hardware TEEs")?;
-    let made = Window { from: UnixTime(0), until: UnixTime(u64::MAX) };
-    let task = found.claims.as_ref().map(|claims| claims.task);
-    let judged = appraise(kind, &found.quote, &endorsements, &roots, at, made);
-    let hardware = match (&judged, task) {
-        (Ok(launch), Some(task)) => launch.binding(task).ok(),
-        (Ok(_), None) => Some(launch::LaunchBinding::Unbound),
-        (Err(_), _) => None,
-    };
-    let hardware = judged.as_ref().ok().zip(hardware).map(|(launch, binding)| {
-        pox_verify::evidence::Hardware { launch: launch.clone(), binding, roots: roots.standing_for(kind) }
-    });
-    let event_log = args.event_log.as_deref().map(|path| event_log::replay(path, kind, &registers));
-    let claims_are_signed =
-        found.claims.as_ref().map(|claims| report_data.as_deref() == Some(&claims.report_data()[..]));
-    let outcome = match judged {
-        Ok(launch) => {
-            Outcome::Genuine { measurement: launch.measurement(), launch: Box::new(launch), refused: None }
+    let (kind, quote) = (found.content.kind(), found.content.quote());
+    // A folder may hold those of other machines, too.
+    endorsements.retain(|one| one.endorses(kind));
+    let (stated, outcome) = match stated(kind, quote) {
+        Ok(stated) => (stated, found.content.judged(&endorsements, &roots, at).into()),
+        Err(error @ EvidenceRejection::UnsupportedKind(_)) => {
+            return Err(Failure::usage(error).about(args.file.display()))
+                .hint("`pox evidence` reads quotes, reports and documents of hardware TEEs");
         }
-        Err(error @ (EvidenceRejection::UnsupportedKind(_) | EvidenceRejection::Unendorsed(_))) => {
-            Outcome::Unknown { message: error.to_string() }
-        }
-        Err(error) => Outcome::Rejected { reason: error.name(), message: error.to_string() },
+        // Of such bytes nothing more can be told.
+        Err(error) => (unreadable(kind), Err(error).into()),
     };
-    let looked = Looked {
+    let event_log = args.event_log.as_deref().map(|path| event_log::replay(path, kind, &stated.registers));
+    let claims = found.content.claims().cloned();
+    let report_data = stated.report_data;
+    Ok(Looked {
         kind,
-        form,
-        bytes: found.quote.len(),
-        registers,
+        form: stated.form,
+        bytes: quote.len(),
+        registers: stated.registers,
+        claims_are_signed: claims
+            .as_ref()
+            .map(|claims| report_data.as_deref() == Some(&claims.report_data()[..])),
+        claims,
         report_data: report_data.map(|bytes| format!("0x{}", hex::encode(bytes))),
-        claims: found.claims,
-        claims_are_signed,
         event_log: event_log.transpose()?,
-        at,
+        at: stated.made.unwrap_or(at),
         outcome,
-    };
-    Ok((looked, hardware))
+    })
 }
 
-/// A quote, with what was beside it.
-struct Found {
-    kind: EvidenceKind,
-    quote: Vec<u8>,
-    claims: Option<Claims>,
-    /// The quote over the result, where a proof has both.
-    result: Option<Vec<u8>>,
-    /// What a proof archives.
-    endorsements: Vec<Endorsement>,
+fn unreadable(kind: EvidenceKind) -> Stated {
+    let form = "malformed".to_owned();
+    Stated { kind, form, registers: Vec::new(), made: None, report_data: None }
 }
 
-/// A proof, a whole evidence of PoX, or a vendor's quote as it is or in hexadecimal digits.
-fn read(file: &Path) -> Result<Found, Failure> {
-    let bytes = read_bounded(file, MAX_PROOF_BYTES)?;
-    if let Ok(proof) = Proof::parse(&bytes) {
-        return in_proof(&proof).map_err(|error| Failure::usage(error).about(file.display()));
+impl From<Result<Hardware, EvidenceRejection>> for Outcome {
+    fn from(judged: Result<Hardware, EvidenceRejection>) -> Self {
+        match judged {
+            Ok(hardware) => Self::Genuine {
+                measurement: hardware.launch.measurement(),
+                hardware: Box::new(hardware),
+                refused: None,
+            },
+            Err(error @ (EvidenceRejection::UnsupportedKind(_) | EvidenceRejection::Unendorsed(_))) => {
+                Self::Unknown { message: error.to_string() }
+            }
+            Err(error) => Self::Rejected { reason: error.name(), message: error.to_string() },
+        }
     }
-    let bytes = unhex(&bytes).unwrap_or(bytes);
-    let alone = |kind, quote, claims| Found { kind, quote, claims, result: None, endorsements: Vec::new() };
-    if let Ok(Evidence { kind, claims, quote, .. }) = Evidence::parse(&bytes) {
-        return Ok(alone(kind, quote, Some(claims)));
-    }
-    let kind = recognise(&bytes)
-        .ok_or_else(|| Failure::usage(format!("{} is no evidence that this program knows", file.display())))
-        .hint("expected an SGX or TDX quote, an SEV-SNP report, a Nitro document, or an evidence of PoX")?;
-    Ok(alone(kind, bytes, None))
-}
-
-/// The evidence of a proof, which nobody has verified yet.
-fn in_proof(proof: &Proof) -> Result<Found, CodecError> {
-    let Evidence { kind, claims, quote, .. } = Evidence::parse(&proof.matched.evidence)?;
-    let Archive { evidence, endorsements, .. } = Archive::parse(&proof.proven.archive)?;
-    Ok(Found { kind, quote, claims: Some(claims), result: Some(evidence.quote), endorsements })
-}
-
-fn unhex(bytes: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(bytes).ok()?.trim();
-    hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok().filter(|bytes| !bytes.is_empty())
 }
 
 fn time(text: &str) -> Result<UnixTime, Failure> {
     let seconds = text.parse::<u64>().ok().or_else(|| {
-        let time: jiff::Timestamp = text.parse().ok()?;
+        let midnight = || format!("{text}T00:00:00Z").parse().ok();
+        let time: jiff::Timestamp = text.parse().ok().or_else(midnight)?;
         u64::try_from(time.as_second()).ok()
     });
     seconds
         .map(UnixTime)
         .ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
-        .hint("write 2025-06-20T00:00:00Z, or seconds since 1970")
+        .hint("write 2025-06-20, 2025-06-20T00:00:00Z, or seconds since 1970")
 }
 
 fn fetch_collateral(context: &Context, args: &EvidenceFetch) -> Result<(), Failure> {
@@ -213,13 +200,14 @@ fn fetch_collateral(context: &Context, args: &EvidenceFetch) -> Result<(), Failu
         sources.amd = amd.trim_end_matches('/').to_owned();
     }
     sources.nitro_crls.clone_from(&args.nitro_crl);
-    let quotes: Vec<Vec<u8>> = [found.quote].into_iter().chain(found.result).collect();
+    let kind = found.content.kind();
+    let quotes: Vec<Vec<u8>> = [found.content.quote().to_vec()].into_iter().chain(found.result).collect();
     // Certificates of keys stay what they were; what vendors revise is fetched anew.
     let is_lasting = |one: &Endorsement| {
         [EndorsementKind::SnpKey, EndorsementKind::SnpIssuer].iter().any(|kind| kind.code() == one.kind)
     };
     let held: Vec<Endorsement> = found.endorsements.into_iter().filter(is_lasting).collect();
-    let fetched = fetch(found.kind, &quotes, &held, &sources)?;
+    let fetched = fetch(kind, &quotes, &held, &sources)?;
     let written = endorsements::write(&fetched, &args.to)?;
     context.output.result(&written, || {
         let paths = written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
@@ -233,7 +221,17 @@ impl From<FetchError> for Failure {
             FetchError::Quote(_) | FetchError::Url(_) => Culprit::Usage,
             _ => Culprit::Storage,
         };
-        Self::new(culprit, error)
+        let hint = match error {
+            FetchError::Quote(_) => "`pox evidence show` says what it is",
+            FetchError::Url(_) => "write https://HOST, or http://HOST:PORT of a cache in your network",
+            FetchError::Unreachable { .. } => {
+                "try again later, or name a cache that can be reached with --intel or --amd"
+            }
+            FetchError::NotFound { .. } | FetchError::Refused { .. } | FetchError::Malformed { .. } => {
+                "is it the service of the machine's vendor? a cache may not hold this machine's"
+            }
+        };
+        Self::new(culprit, error).with_hint(hint)
     }
 }
 
@@ -241,3 +239,68 @@ impl From<FetchError> for Failure {
 const FALLS_SHORT: u8 = 1;
 /// The exit code where nothing is known, good or bad.
 const NOT_VERIFIED: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pox_verify::evidence::launch::{Launch, LaunchBinding, Tcb, TcbStatus};
+    use pox_verify::evidence::roots::RootStanding;
+
+    fn looked(outcome: Outcome) -> Looked {
+        Looked {
+            kind: EvidenceKind::Tdx,
+            form: String::new(),
+            bytes: 0,
+            registers: Vec::new(),
+            report_data: None,
+            claims: None,
+            claims_are_signed: None,
+            event_log: None,
+            at: UnixTime(0),
+            outcome,
+        }
+    }
+
+    fn genuine(status: TcbStatus) -> Looked {
+        let tcb = Tcb {
+            status,
+            advisories: Default::default(),
+            level: String::new(),
+            evaluation: None,
+            parts: Default::default(),
+        };
+        let launch = Launch {
+            kind: EvidenceKind::Tdx,
+            registers: Vec::new(),
+            report_data: [0; 64],
+            tcb,
+            platform: None,
+            launch_data: None,
+            traits: Default::default(),
+            endorsed: None,
+        };
+        looked(Ok(Hardware { launch, binding: LaunchBinding::Unbound, roots: RootStanding::Vendor }).into())
+    }
+
+    #[test]
+    fn an_outdated_platform_falls_short_unless_a_policy_takes_it() {
+        for status in TcbStatus::ALL {
+            let looked = genuine(status);
+            let expected = if status.is_superseded() { FALLS_SHORT } else { 0 };
+            assert_eq!((exit_code(&looked, false), exit_code(&looked, true)), (expected, 0), "{status}");
+            let page = page::evidence(&looked);
+            assert_eq!(page.contains("and its platform was out of date"), expected != 0, "{page}");
+        }
+    }
+
+    #[test]
+    fn what_a_policy_refuses_falls_short_and_what_nothing_endorses_is_not_verified() {
+        let mut refused = genuine(TcbStatus::UpToDate);
+        let Outcome::Genuine { refused: reason, .. } = &mut refused.outcome else { panic!("not genuine") };
+        *reason = Some("it does".into());
+        assert_eq!(exit_code(&refused, true), FALLS_SHORT);
+        assert_eq!(exit_code(&looked(Err(EvidenceRejection::ReportData).into()), false), FALLS_SHORT);
+        let unknown = looked(Err(EvidenceRejection::Unendorsed(String::new())).into());
+        assert_eq!(exit_code(&unknown, true), NOT_VERIFIED);
+    }
+}
