@@ -72,7 +72,7 @@ impl Owner {
             access: &self.access,
             anchors: &self.anchors,
             own_policy: self.own_policy.as_ref(),
-            patience: Patience::default(),
+            patience: Patience::for_a_turn(),
         }
     }
 }
