@@ -15,7 +15,7 @@ use pox_core::refusal::Phase;
 use pox_core::{Address, Call, Event, Party, TaskId, UnixTime};
 use pox_node::endorsements::Sources;
 use pox_node::owner::{
-    CheckedMatch, Disclosure, FoundMatch, KeptTask, Shows, check_match, endorsed, prepare, release,
+    CheckedMatch, Disclosure, FoundMatch, KeptTask, Shows, check_match, endorsed, prepare,
 };
 use serde::Serialize;
 use std::path::Path;
@@ -238,7 +238,7 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
         .hint("wait for a processor with --wait 10m")?;
     let checked = checked(context, &owner, &kept, &found)?;
     let owns = owner.owns();
-    let secret = release(&kept, &checked, owns.identity, owns.account, owns.access)?;
+    let secret = checked.release(owns.identity, owns.account, owns.access)?;
     let (request, party, enclave) = (kept.request()?, kept.party, found.enclave);
     let alone = request.releases().is_empty();
     if let Some(path) = &args.sign.out {
@@ -263,12 +263,12 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
     Ok(())
 }
 
-fn checked(
+fn checked<'a>(
     context: &Context,
     owner: &Owner,
-    kept: &KeptTask,
+    kept: &'a KeptTask,
     found: &Match,
-) -> Result<CheckedMatch, Failure> {
+) -> Result<CheckedMatch<'a>, Failure> {
     let owns = owner.owns();
     let seen = FoundMatch {
         processor: found.processor,
@@ -288,7 +288,7 @@ fn checked(
             None => failure,
         }
     })?;
-    let (kind, measurement) = (checked.evidence.kind, checked.evidence.measurement);
+    let (kind, measurement) = (checked.evidence().kind, checked.evidence().measurement);
     let warning = if kind.is_simulated() { "; NO HARDWARE PROTECTS THIS ENCLAVE" } else { "" };
     context
         .output
