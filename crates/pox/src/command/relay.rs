@@ -96,7 +96,7 @@ fn is_signed(call: &Call) -> bool {
 pub(super) fn run(context: &Context, args: &Relay) -> Result<(), Failure> {
     let shown = args.file.display();
     let file = SignedCall::read(&args.file)?;
-    let owner = Owner::open(context, &[])?;
+    let owner = Owner::open(context, [])?;
     let domain = *owner.contract().domain();
     file.check(&domain, &args.file)?;
     let call = Call::parse(&file.input);

@@ -36,9 +36,12 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Opens this home's keys and the chain; `tasks` name the places that may be touched.
-    pub(crate) fn open(context: &Context, tasks: &[KeptTask]) -> Result<Self, Failure> {
+    pub(crate) fn open<'a>(
+        context: &Context,
+        tasks: impl IntoIterator<Item = &'a KeptTask>,
+    ) -> Result<Self, Failure> {
         let home = context.home()?;
-        let places = tasks.iter().flat_map(|kept| kept.inputs.iter().chain([&kept.results]));
+        let places = tasks.into_iter().flat_map(|kept| kept.inputs.iter().chain([&kept.results]));
         Ok(Self {
             contract: context.contract()?,
             outbox: context.outbox()?,
