@@ -29,6 +29,9 @@ fn offered(world: &World) {
     wait_until("the offer stands", || !world.json("owner", &["offers"]).as_array().unwrap().is_empty());
 }
 
+/// The most that a sponsor pays: the price, and far more than the gas of these chains.
+const MOST: &str = "1000000000000000000";
+
 /// The task file with more keys.
 fn task_file(world: &World, name: &str, more: &str) {
     let text_of = fs::read_to_string(world.path("task.yaml")).unwrap();
@@ -67,7 +70,7 @@ fn a_contract_owns_a_task_and_its_delegate_approves_it() {
 
     let _node = world.node(&["--price", "1"]);
     offered(&world);
-    world.pox("signer", &["relay", "request.json"]);
+    world.pox("signer", &["relay", "request.json", "--max-price", MOST]);
     world.json("owner", &["approve", &id, "--wait", "1m"]);
     world.wait_for(&id, "proven");
     let status = world.json("owner", &["status", &id]);
@@ -84,7 +87,7 @@ fn a_contract_owns_a_task_and_its_delegate_approves_it() {
     drop(_node);
     let later = task(&world.json("owner", &later));
     world.pox("signer", &["sign", "later.json"]);
-    world.pox("signer", &["relay", "later.json"]);
+    world.pox("signer", &["relay", "later.json", "--max-price", MOST]);
     assert!(!world.try_pox("owner", &["cancel", &later]).status.success());
     let cancel = ["cancel", &later, "--sign-only", "--out", "cancel.json"];
     assert_eq!(world.json("owner", &cancel)["unsigned"], "cancel.json");

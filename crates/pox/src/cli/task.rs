@@ -60,6 +60,9 @@ pub(crate) struct Relay {
 
 #[derive(Debug, Args)]
 pub(crate) struct Review {
+    /// The most that this account pays, in wei: the task's price and gas together. Needed where the call has a price
+    #[arg(long, value_name = "WEI")]
+    pub(crate) max_price: Option<u128>,
     /// Task id
     pub(crate) task: String,
     /// Where this account's sealed data is, one for each of its inputs: from then on it can approve; may be repeated

@@ -16,7 +16,7 @@ use k256::ecdsa::SigningKey;
 use pox_chain::{ChainError, Contract, Outbox, Patience};
 use pox_core::proof::Proof;
 use pox_core::role::owner::Patience as OwnerPatience;
-use pox_core::{Party, Request, TaskId};
+use pox_core::{Party, Request, TaskId, U256};
 use pox_node::owner::{Disclosure, KeptTask, Owns, Parts, ShownMember, Shows, collect, fetch_archive};
 use pox_seal::Identity;
 use pox_store::Access;
@@ -56,6 +56,14 @@ impl Owner {
     /// The same owner, who releases nothing unless the policy in this file, if there is one, accepts the evidence too.
     pub(crate) fn with_own_policy(self, file: Option<&Path>) -> Result<Self, Failure> {
         Ok(Self { own_policy: file.map(crate::command::read_policy).transpose()?, ..self })
+    }
+
+    /// The same owner, who pays no more than this for a transaction, value and gas together.
+    pub(crate) fn paying_at_most(self, most: Option<U256>) -> Self {
+        match most {
+            Some(most) => Self { outbox: self.outbox.paying_at_most(most), ..self },
+            None => self,
+        }
     }
 
     pub(crate) fn contract(&self) -> &Contract {
