@@ -130,6 +130,14 @@ pub enum ChainError {
         /// The profile's bound.
         most: u64,
     },
+    /// The transaction can cost more than whoever sends it wants to pay.
+    #[error("it can cost {costs} wei, gas and value together, and {most} is the most to be paid")]
+    OverBudget {
+        /// What it can cost.
+        costs: U256,
+        /// The bound.
+        most: U256,
+    },
     /// Something did not happen in the time that the caller gave.
     #[error("{0} did not happen in time")]
     TimedOut(String),
@@ -194,6 +202,7 @@ impl ChainError {
             | Self::Superseded { .. }
             | Self::Underpriced(_)
             | Self::TooDear { .. }
+            | Self::OverBudget { .. }
             | Self::BadPrepared(_)
             | Self::Journal(_) => Culprit::Caller,
         }

@@ -8,6 +8,7 @@ use pox_chain::{
     Carried, ChainError, Contract, Cursor, Deployment, Draft, Effect, Fees, FileShelf, Followed, Follower,
     Outbox, Patience, Progress, Revert, Rpc, Standing, Transactions,
 };
+use pox_core::consent::cancellation;
 use pox_core::{Address, Bytes, Event, Party, Phase, Refusal, U256, keccak256};
 use serde_json::json;
 use std::time::Duration;
@@ -220,6 +221,66 @@ fn takes_back(node: &Node) {
     assert_eq!(drain(&mut follower), []);
 }
 
+/// A contract whose signatures are those of one key's account (ERC-1271), and that can do nothing else.
+fn wallet(outbox: &Outbox, signer: Address) -> Address {
+    // Lays digest, v, r and s out for the recovering precompile, asks it, compares, and answers the selector or zero.
+    let signer = signer.to_string();
+    let runtime = format!(
+        "60043560005260a43560f81c60205260406064604037602060006080600060015afa5060005173{}14631626ba7e0260e01b60005260206000f3",
+        &signer[2..]
+    );
+    let runtime: Bytes = runtime.parse().unwrap();
+    // Copies what follows these 11 bytes to memory, and returns it.
+    let length = u8::try_from(runtime.len()).unwrap();
+    let init = [&[0x60, length, 0x80, 0x60, 11, 0x60, 0, 0x39, 0x60, 0, 0xf3], &runtime[..]].concat();
+    let sent = send(outbox, &Draft { to: None, value: U256::ZERO, input: init.into() });
+    sent.receipt.created.unwrap()
+}
+
+/// A contract owns a task by the signature of its key, a delegate approves it, and a sponsor pays.
+fn contracts_that_own_tasks(node: &Node) {
+    let rpc = node.rpc();
+    let contract = node.contract(&rpc);
+    let domain = contract.domain();
+    let mut life = Lifecycle::new(node, &contract, 5);
+    let (sponsor, key) = (node.outbox(&rpc, 6), pox_chain::Account::from_bytes(&[7; 32]).unwrap());
+    let sign = |digest| Bytes::from(key.sign(digest).to_bytes().to_vec());
+    life.request.owner = wallet(&sponsor, key.address());
+    life.request.delegate = Some(life.owner.address());
+    let task = life.request.id(domain);
+    life.receipt.task = task;
+
+    let other = contract.request_for(&life.request, sign(keccak256("something else")));
+    assert_eq!(sponsor.prepare(&other).unwrap_err().refusal(), Some(Refusal::BadSignature));
+    assert!(contract.consents(life.request.owner, task.0, &sign(task.0)).unwrap());
+    send(&sponsor, &contract.request_for(&life.request, sign(task.0)));
+    assert_eq!(contract.task(task).unwrap().unwrap().sponsor, Some(sponsor.address()));
+    let matched = contract.match_task(
+        &life.request,
+        &life.offer,
+        life.enclave.address(),
+        Bytes::from_static(EVIDENCE),
+        None,
+    );
+    send(&life.processor, &matched);
+    life.approve_and_prove(&contract);
+    let history = contract.history(task).unwrap();
+    assert_eq!((history.view.phase, history.view.owner), (Phase::Proven, life.request.owner));
+
+    // And takes the next one back, for which its sponsor has the price again.
+    life.request.salt = pox_core::Salt::from([9; 32]);
+    let task = life.request.id(domain);
+    send(&sponsor, &contract.request_for(&life.request, sign(task.0)));
+    send(&life.processor, &contract.cancel_for(task, sign(cancellation(domain, task))));
+    assert_eq!(contract.task(task).unwrap().unwrap().phase, Phase::Cancelled);
+    assert_eq!(contract.credit(sponsor.address()).unwrap(), U256::from(life.request.price.wei()));
+}
+
+#[test]
+fn contracts_own_tasks_on_the_embedded_chain() {
+    contracts_that_own_tasks(&Node::embedded());
+}
+
 #[test]
 fn lifecycle_on_the_embedded_chain() {
     lifecycle(&Node::embedded());
@@ -341,10 +402,30 @@ fn no_node_makes_an_account_pay_more_than_the_profile_allows() {
 }
 
 #[test]
+fn nothing_is_signed_that_can_cost_more_than_it_may() {
+    let node = Node::embedded();
+    let rpc = node.rpc();
+    node.outbox(&rpc, 1);
+    let open = |most: u64| {
+        let account = pox_chain::Account::from_bytes(&[1; 32]).unwrap();
+        Outbox::new(&rpc, account).paying_at_most(U256::from(most))
+    };
+    let gift = Draft { to: Some(Address::repeat_byte(1)), value: U256::from(5), input: Bytes::new() };
+    // A transfer's gas with the quarter that is added to every estimate, at the profile's price.
+    let costs = 26_250 * 2_000_000_000 + 5;
+    let error = open(costs - 1).send(&gift, &patience()).unwrap_err();
+    assert!(matches!(error, ChainError::OverBudget { .. }), "{error:?}");
+    assert_eq!(rpc.balance(Address::repeat_byte(1)).unwrap(), U256::ZERO);
+    open(costs).send(&gift, &patience()).unwrap();
+    assert_eq!(rpc.balance(Address::repeat_byte(1)).unwrap(), U256::from(5));
+}
+
+#[test]
 #[ignore = "needs POX_NODE_MODULES: run by .ci/run"]
 fn on_anvil_at_istanbul() {
     let node = Node::anvil("istanbul", &[]);
     lifecycle(&node);
+    contracts_that_own_tasks(&node);
     resends(&node);
     takes_back(&node);
 }
@@ -354,6 +435,7 @@ fn on_anvil_at_istanbul() {
 fn on_anvil_at_its_newest_level_with_dynamic_fees() {
     let node = Node::anvil("osaka", &[]);
     lifecycle(&node);
+    contracts_that_own_tasks(&node);
     let mut profile = node.profile();
     profile.transactions = Transactions::Detect;
     profile.fees = Fees::Node { percent: 120, min: 0, max: None };
@@ -369,6 +451,7 @@ fn on_anvil_at_its_newest_level_with_dynamic_fees() {
 fn on_ganache() {
     let node = Node::ganache();
     lifecycle(&node);
+    contracts_that_own_tasks(&node);
     resends(&node);
     takes_back(&node);
 }
@@ -378,6 +461,7 @@ fn on_ganache() {
 fn on_hardhat() {
     let node = Node::hardhat();
     lifecycle(&node);
+    contracts_that_own_tasks(&node);
     resends(&node);
     takes_back(&node);
 }
@@ -387,19 +471,42 @@ fn on_hardhat() {
 fn a_transaction_that_waits_too_long_is_replaced_by_a_dearer_one() {
     let node = Node::anvil("istanbul", &[]);
     let rpc = node.rpc();
-    let outbox = node.outbox(&rpc, 1);
+    node.outbox(&rpc, 1);
     node.control("evm_setAutomine", json!([false]));
     let draft = Draft { to: Some(Address::repeat_byte(1)), value: U256::ONE, input: Bytes::new() };
     let patience = Patience { replace_after: Some(Duration::from_millis(300)), ..patience() };
-    let first = outbox.prepare(&draft).unwrap();
-    let sent = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(1500));
-            node.control("evm_mine", json!([]));
+    let mined_late = |most: Option<U256>| {
+        let outbox = Outbox::new(&rpc, pox_chain::Account::from_bytes(&[1; 32]).unwrap());
+        let outbox = if let Some(most) = most { outbox.paying_at_most(most) } else { outbox };
+        let first = outbox.prepare(&draft).unwrap();
+        let sent = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(1500));
+                node.control("evm_mine", json!([]));
+            });
+            outbox.wait(first.clone(), &patience).unwrap()
         });
-        outbox.wait(first.clone(), &patience).unwrap()
-    });
-    assert_eq!(sent.prepared.nonce(), first.nonce());
-    assert!(sent.prepared.max_cost() > first.max_cost(), "the dearest was mined");
+        assert_eq!(sent.prepared.nonce(), first.nonce());
+        (first.max_cost(), sent.prepared.max_cost())
+    };
+    let (first, mined) = mined_late(None);
+    assert!(mined > first, "the dearest was mined");
     assert_eq!(rpc.balance(Address::repeat_byte(1)).unwrap(), U256::ONE);
+    // Each is a quarter dearer than the one before: the second would be above this bound.
+    let most = first + first / U256::from(3);
+    let (first, mined) = mined_late(Some(most));
+    assert!(mined > first && mined <= most, "{first} {mined}");
+
+    // A loop that comes back every now and then waits as long as one that stays.
+    let outbox = Outbox::new(&rpc, pox_chain::Account::from_bytes(&[1; 32]).unwrap());
+    let turn = Patience { timeout: Duration::from_millis(100), ..patience };
+    let first = outbox.prepare(&draft).unwrap();
+    let mut turns = 0;
+    while outbox.tend().unwrap()[0].transaction == first.hash() {
+        let error = outbox.ensure(&draft, &turn, &mut || Ok(false)).unwrap_err();
+        assert!(matches!(error, ChainError::TimedOut(_)), "{error:?}");
+        turns += 1;
+        assert!(turns < 100, "it is never replaced");
+    }
+    assert!(turns > 1);
 }

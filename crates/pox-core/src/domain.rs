@@ -31,7 +31,7 @@ impl Domain {
         record.eip712_signing_hash(&self.eip712())
     }
 
-    fn eip712(&self) -> Eip712Domain {
+    pub(crate) fn eip712(&self) -> Eip712Domain {
         eip712_domain! {
             name: "ProofOfExecution",
             version: "1",

@@ -32,6 +32,7 @@ pub mod secret;
 pub mod signature;
 pub mod task;
 pub mod tree;
+pub mod typed_data;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 

@@ -418,7 +418,9 @@ fn stand_by(
     offer: Offer,
     watch: &mut dyn FnMut(Option<TaskId>, Note),
 ) -> Result<Offer, ServiceError> {
-    let Equipment { contract, outbox, patience, journal, .. } = equipment;
+    let Equipment { contract, outbox, journal, .. } = equipment;
+    // Nothing else is to be looked after yet.
+    let patience = &Patience::default();
     let domain = contract.domain();
     if let Some(known) = journal.offer()?
         && contract.is_open(known.id(domain))?

@@ -144,6 +144,7 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
         ChainError::TooDear { .. } => {
             "wait until the chain is cheaper, or raise max_gas_price in the profile"
         }
+        ChainError::OverBudget { .. } => "wait until the chain is cheaper, or allow more with --max-price",
         ChainError::TimedOut(_)
         | ChainError::Lagging(_)
         | ChainError::Reorganised(_)

@@ -7,6 +7,7 @@ use pox_core::signature::address_of;
 use pox_core::{Address, TaskId};
 use pox_node::owner::KeptTask;
 use pox_seal::{Identity, IdentityKind, OsRandom, Recipient};
+use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -125,13 +126,16 @@ impl Home {
         Ok(tasks)
     }
 
+    /// That what is kept of a task is not what it should be.
+    pub(crate) fn damaged(&self, task: TaskId, why: impl fmt::Display) -> Failure {
+        damaged(&self.path(&kept_name(task)), why)
+    }
+
     /// A kept document, if it is there.
     fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
         let path = self.path(name);
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| Failure::usage(format!("{} is damaged: {error}", path.display()))),
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| damaged(&path, error)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::machine(format!("cannot read {}: {error}", path.display()))),
         }
@@ -142,6 +146,10 @@ impl Home {
         write_file(&path, bytes, 0o600, overwrite)
             .map_err(|error| Failure::machine(format!("cannot write {}: {error}", path.display())))
     }
+}
+
+fn damaged(path: &Path, why: impl fmt::Display) -> Failure {
+    Failure::usage(format!("{} is damaged: {why}", path.display()))
 }
 
 /// Whether an existing file may be replaced.

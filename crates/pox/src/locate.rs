@@ -40,7 +40,12 @@ pub(crate) fn image(text: &str, base: &Path) -> Result<String, Failure> {
         Some((path, tag)) if !tag.contains('/') => (path, format!(":{tag}")),
         _ => (rest, String::new()),
     };
-    Ok(format!("{scheme}:{}{tag}", absolute(path, base)?.display()))
+    let path = absolute(path, base)?;
+    let path = path
+        .to_str()
+        .ok_or_else(|| Failure::usage(format!("{}: the place of an image has to be UTF-8", path.display())))
+        .hint("move it, or the folder in which you are, to a place that is")?;
+    Ok(format!("{scheme}:{path}{tag}"))
 }
 
 /// A folder of the user's, with `~` for the home folder.
@@ -81,3 +86,22 @@ fn absolute(path: &str, base: &Path) -> Result<PathBuf, Failure> {
 
 pub(crate) const IMAGE_FORMS: &str =
     "write docker://HOST/NAME@sha256:…, oci:DIR, oci-archive:FILE or docker-archive:FILE";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    #[test]
+    fn a_place_that_is_not_utf_8_is_refused_and_never_spelt_otherwise() {
+        let base = Path::new(OsStr::from_bytes(b"/data/\xff"));
+        for text in ["oci:image", "oci-archive:image.tar:tag"] {
+            assert!(image(text, base).is_err(), "{text}");
+        }
+        assert_eq!(image("oci:/image:tag", base).unwrap(), "oci:/image:tag");
+        assert!(image("docker://example.org/a", base).is_ok());
+        let named = folder("sealed", base).map(|place| place.parse::<Location>().unwrap());
+        assert!(named.is_err() || named.is_ok_and(|place| !place.to_string().contains('\u{fffd}')));
+    }
+}

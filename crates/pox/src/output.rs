@@ -56,6 +56,11 @@ impl Output {
             let document = serde_json::json!({ "failure": failure });
             let _ = write_out(&document.to_string());
         }
+        self.complain(failure);
+    }
+
+    /// The failure of a part, and what to do about it, beside the result.
+    pub(crate) fn complain(&self, failure: &Failure) {
         eprintln!("error: {}", plain_lines(&failure.error));
         if let Some(hint) = &failure.hint {
             eprintln!("hint: {}", plain_lines(hint));

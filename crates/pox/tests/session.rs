@@ -212,7 +212,23 @@ fn the_agent_approves_while_the_owner_is_away() {
     let _node = world.node(&["--bond", "1000000"]);
     wait_until("the offer stands", || !world.json("owner", &["offers"]).as_array().unwrap().is_empty());
     let task = world.json("owner", &["request", "task.yaml"])["task"].as_str().unwrap().to_owned();
-    world.json("owner", &["agent", "--until-idle"]);
+    // What is damaged is named and left alone, and keeps nobody from the others.
+    let damaged = world.path(&format!("home-owner/tasks/0x{}.json", "11".repeat(32)));
+    fs::write(&damaged, "{").unwrap();
+    let of_another = damaged.with_file_name(format!("0x{}.json", "22".repeat(32)));
+    fs::copy(damaged.with_file_name(format!("{task}.json")), &of_another).unwrap();
+    let agent = world.try_pox("owner", &["--json", "agent", "--until-idle"]);
+    let said = text(&agent.stderr);
+    assert_eq!(agent.status.code(), Some(2), "{said}");
+    let result: serde_json::Value = serde_json::from_slice(&agent.stdout).unwrap();
+    assert_eq!(result["ended"], serde_json::json!([task]));
+    for (place, file) in [&damaged, &of_another].into_iter().enumerate() {
+        let file = file.to_str().unwrap();
+        assert!(result["damaged"][place]["error"].as_str().unwrap().contains(file), "{result}");
+        assert!(said.contains(file) && said.contains("hint: restore these files"), "{said}");
+    }
+    fs::remove_file(damaged).unwrap();
+    fs::remove_file(of_another).unwrap();
     assert_eq!(world.json("owner", &["status", &task])["phase"], "proven");
 }
 

@@ -29,6 +29,9 @@ fn offered(world: &World) {
     wait_until("the offer stands", || !world.json("owner", &["offers"]).as_array().unwrap().is_empty());
 }
 
+/// The most that a sponsor pays: the price, and far more than the gas of these chains.
+const MOST: &str = "1000000000000000000";
+
 /// The task file with more keys.
 fn task_file(world: &World, name: &str, more: &str) {
     let text_of = fs::read_to_string(world.path("task.yaml")).unwrap();
@@ -67,7 +70,7 @@ fn a_contract_owns_a_task_and_its_delegate_approves_it() {
 
     let _node = world.node(&["--price", "1"]);
     offered(&world);
-    world.pox("signer", &["relay", "request.json"]);
+    world.pox("signer", &["relay", "request.json", "--max-price", MOST]);
     world.json("owner", &["approve", &id, "--wait", "1m"]);
     world.wait_for(&id, "proven");
     let status = world.json("owner", &["status", &id]);
@@ -84,7 +87,7 @@ fn a_contract_owns_a_task_and_its_delegate_approves_it() {
     drop(_node);
     let later = task(&world.json("owner", &later));
     world.pox("signer", &["sign", "later.json"]);
-    world.pox("signer", &["relay", "later.json"]);
+    world.pox("signer", &["relay", "later.json", "--max-price", MOST]);
     assert!(!world.try_pox("owner", &["cancel", &later]).status.success());
     let cancel = ["cancel", &later, "--sign-only", "--out", "cancel.json"];
     assert_eq!(world.json("owner", &cancel)["unsigned"], "cancel.json");
@@ -92,6 +95,64 @@ fn a_contract_owns_a_task_and_its_delegate_approves_it() {
     world.pox("signer", &["relay", "cancel.json"]);
     assert_eq!(world.json("owner", &["status", &later])["phase"], "cancelled");
     assert_eq!(world.json("signer", &["withdraw"])["wei"], "1000000");
+}
+
+/// A wallet that is not ours, made by ethers: its address, and its signature of typed data from standard input, parity 0 or 1.
+const WALLET: &str = r#"
+const { Wallet } = require('ethers');
+const wallet = new Wallet('0x' + '5e'.repeat(32));
+const sign = async ({ domain, types, primaryType, message }) => {
+  delete types.EIP712Domain;
+  const signature = await wallet.signTypedData(domain, types, message);
+  const parity = { '1b': '00', '1c': '01' }[signature.slice(-2)];
+  console.log(JSON.stringify({ primaryType, signature, bare: signature.slice(0, -2) + parity }));
+};
+if (process.argv[1] === 'address') console.log(wallet.address);
+else sign(JSON.parse(require('fs').readFileSync(0, 'utf8')));
+"#;
+
+fn wallet(world: &World, args: &[&str], input: &[u8]) -> String {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let modules = std::env::var("POX_NODE_MODULES").expect("POX_NODE_MODULES names a node_modules folder");
+    let mut node = Command::new("node");
+    node.args(["-e", WALLET]).args(args).env("NODE_PATH", modules).current_dir(world.path("."));
+    let mut node = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    node.stdin.take().unwrap().write_all(input).unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success());
+    text(&output.stdout).trim().to_owned()
+}
+
+#[test]
+#[ignore = "needs POX_NODE_MODULES: run by .ci/run"]
+fn a_wallet_that_is_not_ours_signs_requests_and_cancellations() {
+    let world = World::embedded();
+    world.penguins("price: \"1000000\"\n");
+    for args in [&["key", "new"][..], &["fund"]] {
+        world.pox("sponsor", args);
+    }
+    task_file(&world, "wallet.yaml", &format!("owner: \"{}\"\n", wallet(&world, &["address"], b"")));
+    let id = task(&world.json("owner", &["request", "wallet.yaml", "--sign-only", "--out", "request.json"]));
+    let signed = |file: &str| {
+        let shown = world.try_pox("owner", &["sign", file, "--typed-data", "-"]).stdout;
+        serde_json::from_str::<serde_json::Value>(&wallet(&world, &["sign"], &shown)).unwrap()
+    };
+    let by_wallet = signed("request.json");
+    assert_eq!(by_wallet["primaryType"], "Request");
+    let other = world.try_pox("owner", &["sign", "request.json", "--signature", &"11".repeat(65)]);
+    assert!(text(&other.stderr).contains("--typed-data"), "{}", text(&other.stderr));
+    world.pox("owner", &["sign", "request.json", "--signature", by_wallet["signature"].as_str().unwrap()]);
+    world.pox("sponsor", &["relay", "request.json", "--max-price", MOST]);
+    assert_eq!(world.json("owner", &["status", &id])["phase"], "requested");
+
+    world.pox("owner", &["cancel", &id, "--sign-only", "--out", "cancel.json"]);
+    let by_wallet = signed("cancel.json");
+    assert_eq!(by_wallet["primaryType"], "Cancellation");
+    // As some devices give it.
+    world.pox("owner", &["sign", "cancel.json", "--signature", by_wallet["bare"].as_str().unwrap()]);
+    world.pox("sponsor", &["relay", "cancel.json"]);
+    assert_eq!(world.json("owner", &["status", &id])["phase"], "cancelled");
 }
 
 #[test]

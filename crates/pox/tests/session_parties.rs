@@ -147,8 +147,19 @@ fn an_owner_without_coins_has_its_calls_relayed_and_a_sponsor_pays() {
 
     // Taken back before anybody matched it: the sponsor gets its money, not the owner.
     let first = task(&world.json("poor", &["request", "poor.yaml", "--sign-only", "--out", "first.json"]));
-    assert_eq!(task(&world.json("sponsor", &["relay", "first.json"])), first);
-    assert_eq!(world.json("sponsor", &["relay", "first.json"])["transaction"], serde_json::Value::Null);
+    // Nobody pays a price that he did not say may be so high, gas included.
+    for (most, why) in [
+        (&[][..], "has a price of 1000000 wei, which this account would pay"),
+        (&["--max-price", "999999"], "more than the 999999 of --max-price"),
+        (&["--max-price", "1000000"], "and 1000000 is the most to be paid"),
+    ] {
+        let refused = world.try_pox("sponsor", &[&["relay", "first.json"], most].concat());
+        let said = text(&refused.stderr);
+        assert!(said.contains(why) && said.contains("--max-price"), "{said}");
+    }
+    let relay = ["relay", "first.json", "--max-price", "1000000000000000000"];
+    assert_eq!(task(&world.json("sponsor", &relay)), first);
+    assert_eq!(world.json("sponsor", &relay)["transaction"], serde_json::Value::Null);
     world.pox("poor", &["cancel", &first, "--sign-only", "--out", "cancel.json"]);
     world.pox("sponsor", &["relay", "cancel.json"]);
     assert_eq!(world.json("sponsor", &["withdraw"])["wei"], "1000000");
@@ -158,7 +169,7 @@ fn an_owner_without_coins_has_its_calls_relayed_and_a_sponsor_pays() {
     let _node = world.node(&["--price", "1"]);
     offered(&world);
     let second = task(&world.json("poor", &["request", "poor.yaml", "--sign-only", "--out", "second.json"]));
-    world.pox("sponsor", &["relay", "second.json"]);
+    world.pox("sponsor", &["relay", "second.json", "--max-price", "1000000000000000000"]);
     world.pox("poor", &["approve", &second, "--wait", "1m", "--sign-only", "--out", "approve.json"]);
     world.pox("sponsor", &["relay", "approve.json"]);
     world.wait_for(&second, "proven");
@@ -173,7 +184,8 @@ fn an_owner_without_coins_has_its_calls_relayed_and_a_sponsor_pays() {
     let digit = if signature.starts_with('1') { "2" } else { "1" };
     fs::write(world.path("third.json"), format!("{before}{digit}{}{}", &signature[1..], &signed[end..]))
         .unwrap();
-    assert!(!world.try_pox("sponsor", &["relay", "third.json"]).status.success());
+    let third = world.try_pox("sponsor", &["relay", "third.json", "--max-price", "1000000000000000000"]);
+    assert!(text(&third.stderr).contains("the contract refuses"), "{}", text(&third.stderr));
     fs::write(world.path("junk.json"), "{}").unwrap();
     assert!(text(&world.try_pox("sponsor", &["relay", "junk.json"]).stderr).contains("hint: "));
 }

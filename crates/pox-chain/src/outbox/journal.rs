@@ -4,7 +4,7 @@ use super::shelf::Shelf;
 use crate::error::ChainError;
 use crate::prepared::{Draft, Prepared};
 use crate::rpc::BlockAt;
-use alloy_primitives::Bytes;
+use alloy_primitives::{Bytes, U256};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -28,6 +28,8 @@ pub(super) struct Entry {
     pub(super) seen: Option<BlockAt>,
     /// Whether it came to nothing, and its caller knows. It stays for its nonce alone, until that is used for good.
     pub(super) over: bool,
+    /// Most wei that any of them may cost, if there is a bound of its own.
+    pub(super) most: Option<U256>,
 }
 
 #[derive(Debug, Default)]
@@ -54,11 +56,13 @@ struct FileEntry {
     seen: Option<BlockAt>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     over: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    most: Option<U256>,
 }
 
 impl Entry {
     fn new(first: Prepared) -> Self {
-        Self { attempts: vec![first], seen: None, over: false }
+        Self { attempts: vec![first], seen: None, over: false, most: None }
     }
 
     pub(super) fn nonce(&self) -> u64 {
@@ -103,6 +107,7 @@ impl Journal {
     pub(super) fn enter(
         &self,
         counted: u64,
+        most: Option<U256>,
         sign: impl Fn(u64) -> Result<Prepared, ChainError>,
     ) -> Result<Prepared, ChainError> {
         let mut made = None;
@@ -113,11 +118,27 @@ impl Journal {
             let is_held = |nonce: &u64| kept.entries.iter().any(|entry| entry.nonce() == *nonce);
             let nonce = (counted.max(kept.floor)..u64::MAX).find(|nonce| !is_held(nonce));
             let prepared = sign(nonce.ok_or(ChainError::BadPrepared("no nonce is left"))?)?;
-            kept.entries.push(Entry::new(prepared.clone()));
+            kept.entries.push(Entry { most, ..Entry::new(prepared.clone()) });
             made = Some(prepared);
             Ok(Edited::Yes)
         })?;
         made.ok_or(ChainError::BadPrepared("the journal kept nothing"))
+    }
+
+    /// The bound on what an entry may cost.
+    pub(super) fn most(&self, nonce: u64) -> Result<Option<U256>, ChainError> {
+        Ok(self.entries()?.into_iter().find(|entry| entry.nonce() == nonce).and_then(|entry| entry.most))
+    }
+
+    /// Changes the bound on what an entry may cost from now on.
+    pub(super) fn bound(&self, nonce: u64, most: Option<U256>) -> Result<(), ChainError> {
+        self.edit(|kept| {
+            match kept.entry(nonce).filter(|entry| entry.most != most) {
+                None => return Ok(Edited::No),
+                Some(entry) => entry.most = most,
+            }
+            Ok(Edited::Yes)
+        })
     }
 
     /// Adds a transaction that somebody waits for, also one that was over.
@@ -214,7 +235,7 @@ impl Journal {
             {
                 return Err(damaged("an entry with two nonces".into()));
             }
-            Ok(Entry { attempts, seen: entry.seen, over: entry.over })
+            Ok(Entry { attempts, seen: entry.seen, over: entry.over, most: entry.most })
         });
         Ok(Kept { floor: file.floor, entries: entries.collect::<io::Result<_>>()? })
     }
@@ -224,6 +245,7 @@ impl Journal {
             attempts: entry.attempts.iter().map(|attempt| attempt.raw().clone()).collect(),
             seen: entry.seen,
             over: entry.over,
+            most: entry.most,
         });
         let file =
             File { version: VERSION, chain_id: self.chain_id, floor: kept.floor, entries: entries.collect() };
@@ -275,7 +297,8 @@ mod tests {
     #[test]
     fn no_nonce_is_taken_twice_and_gaps_are_filled() {
         let journal = Journal::new(Box::<MemoryShelf>::default(), 1);
-        let take = |counted| journal.enter(counted, |nonce| sign(nonce, 1)).map(|prepared| prepared.nonce());
+        let take =
+            |counted| journal.enter(counted, None, |nonce| sign(nonce, 1)).map(|prepared| prepared.nonce());
         journal.add(&sign(6, 1).unwrap()).unwrap();
         assert_eq!([take(5), take(5), take(5)].map(Result::unwrap), [5, 7, 8]);
         journal.strike(7, Used::No).unwrap();
@@ -290,20 +313,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outbox.json");
         let open = || Journal::new(Box::new(FileShelf::new(&path)), 1);
-        let first = open().enter(3, |nonce| sign(nonce, 1)).unwrap();
-        assert_eq!(open().enter(3, |nonce| sign(nonce, 1)).unwrap().nonce(), 4);
+        let most = Some(U256::from(90_000));
+        let first = open().enter(3, most, |nonce| sign(nonce, 1)).unwrap();
+        assert_eq!(open().enter(3, None, |nonce| sign(nonce, 1)).unwrap().nonce(), 4);
         let dearer = sign(3, 2).unwrap();
         open().add(&dearer).unwrap();
         open().add(&dearer).unwrap();
         let seen = BlockAt { number: 9, hash: Default::default() };
         open().note_seen(3, Some(seen)).unwrap();
         let entry = open().of(first.draft()).unwrap().unwrap();
-        assert_eq!(entry, Entry { attempts: vec![first.clone(), dearer], seen: Some(seen), over: false });
+        let attempts = vec![first.clone(), dearer];
+        assert_eq!(entry, Entry { attempts, seen: Some(seen), over: false, most });
+        open().bound(3, None).unwrap();
+        assert_eq!(open().most(3).unwrap(), None);
         open().note_over(3, None).unwrap();
         assert_eq!(open().of(first.draft()).unwrap(), None, "nobody waits for it");
         let over = &open().entries().unwrap()[0];
         assert_eq!((over.over, over.seen, over.attempts.len()), (true, Some(seen), 2));
-        assert_eq!(open().enter(3, |nonce| sign(nonce, 1)).unwrap().nonce(), 5, "its nonce stays taken");
+        assert_eq!(
+            open().enter(3, None, |nonce| sign(nonce, 1)).unwrap().nonce(),
+            5,
+            "its nonce stays taken"
+        );
         open().add(&first).unwrap();
         assert_eq!(open().of(first.draft()).unwrap(), Some(Entry::new(first)), "somebody waits for it again");
         open().strike(3, Used::Yes).unwrap();

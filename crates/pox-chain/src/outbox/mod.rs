@@ -17,9 +17,10 @@ use crate::fees::{affordable, current_price};
 use crate::prepared::{Draft, Prepared};
 use crate::receipts::Established;
 use crate::rpc::{BlockAt, CallParams, NotTaken, Receipt, Rpc, Succeeded};
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use journal::{Journal, Used};
 use shelf::MemoryShelf;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -39,8 +40,12 @@ pub struct Outbox {
     rpc: Rpc,
     account: Account,
     journal: Journal,
+    /// Most wei that a transaction may cost, its value included; the profile bounds the price of gas all the same.
+    most: Option<U256>,
     /// The transaction and block whose receipt was checked last.
     checked: Mutex<Option<(B256, B256)>>,
+    /// Since when the newest attempt of each nonce is waited for: many short waits come to a replacement as one long one does.
+    since: Mutex<BTreeMap<u64, (B256, Instant)>>,
 }
 
 /// How long to wait, and for what.
@@ -95,6 +100,14 @@ impl Default for Patience {
     }
 }
 
+impl Patience {
+    /// For a loop that has others to look after: what is not there in time is waited for in the next turn, by [`Outbox::ensure`]
+    /// of the same draft.
+    pub fn for_a_turn() -> Self {
+        Self { timeout: Duration::from_secs(20), ..Self::default() }
+    }
+}
+
 impl Outbox {
     /// An outbox whose journal ends with this program: for accounts of which nothing has to survive.
     pub fn new(rpc: &Rpc, account: Account) -> Self {
@@ -105,7 +118,20 @@ impl Outbox {
     /// brought about again.
     pub fn open(rpc: &Rpc, account: Account, shelf: Box<dyn Shelf>) -> Self {
         let journal = Journal::new(shelf, rpc.profile().chain_id);
-        Self { rpc: rpc.clone(), account, journal, checked: Mutex::default() }
+        Self {
+            rpc: rpc.clone(),
+            account,
+            journal,
+            most: None,
+            checked: Mutex::default(),
+            since: Mutex::default(),
+        }
+    }
+
+    /// The same outbox, that signs nothing which can cost more than this, value and gas together. The journal keeps the bound
+    /// with each transaction, so whoever replaces one later stays below it.
+    pub fn paying_at_most(self, most: U256) -> Self {
+        Self { most: Some(most), ..self }
     }
 
     /// The account.
@@ -128,8 +154,10 @@ impl Outbox {
         let price = current_price(&self.rpc)?;
         let waiting = self.rpc.pending_nonce(self.address())?;
         let chain_id = self.rpc.profile().chain_id;
-        self.journal
-            .enter(waiting, |nonce| Prepared::sign(&self.account, chain_id, nonce, gas, price, draft.clone()))
+        self.journal.enter(waiting, self.most, |nonce| {
+            let prepared = Prepared::sign(&self.account, chain_id, nonce, gas, price, draft.clone())?;
+            within(self.most, prepared)
+        })
     }
 
     fn gas_for(&self, draft: &Draft) -> Result<u64, ChainError> {
@@ -234,7 +262,10 @@ impl Outbox {
                 return Ok(Effect::AlreadyThere);
             }
             let ended = match self.journal.of(draft)? {
-                Some(entry) => self.wait_on(entry.attempts, patience, Heard::Perhaps),
+                Some(entry) => {
+                    self.journal.bound(entry.nonce(), self.most)?;
+                    self.wait_on(entry.attempts, patience, Heard::Perhaps)
+                }
                 None => self.send(draft, patience),
             };
             match ended {
@@ -260,9 +291,9 @@ impl Outbox {
         };
         let (nonce, hash) = (first.nonce(), first.hash());
         let deadline = Instant::now() + patience.timeout;
-        let mut latest_at = Instant::now();
         loop {
-            let too_long = patience.replace_after.is_some_and(|after| latest_at.elapsed() >= after);
+            let waited = attempts.last().map(|latest| self.waited_for(latest)).unwrap_or_default();
+            let too_long = patience.replace_after.is_some_and(|after| waited >= after);
             let next = match self.look(&attempts, patience.confirmations) {
                 Ok(Look::There(sent)) => return self.ended(*sent),
                 Ok(Look::Waits) if too_long => Ok(Next::Replace),
@@ -273,7 +304,7 @@ impl Outbox {
             };
             let next = match next {
                 Ok(Next::Replace) => {
-                    latest_at = Instant::now();
+                    self.forget_wait(nonce);
                     heard = Heard::Perhaps;
                     self.replace(&attempts, too_long).and_then(|dearer| match dearer {
                         Some(dearer) => {
@@ -301,8 +332,23 @@ impl Outbox {
         }
     }
 
+    /// How long this outbox has waited for an attempt, since it was first asked to.
+    fn waited_for(&self, latest: &Prepared) -> Duration {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = since.entry(latest.nonce()).or_insert_with(|| (latest.hash(), Instant::now()));
+        if begun.0 != latest.hash() {
+            *begun = (latest.hash(), Instant::now());
+        }
+        begun.1.elapsed()
+    }
+
+    fn forget_wait(&self, nonce: u64) {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(&nonce);
+    }
+
     /// Notes what can't take effect any more: its nonce is used, or no node ever took it.
     fn gave_up(&self, nonce: u64, heard: Heard, error: ChainError) -> ChainError {
+        self.forget_wait(nonce);
         let noted = match (&error, heard) {
             (ChainError::Superseded { .. }, _) => self.journal.note_over(nonce, None),
             (_, Heard::No) => self.journal.strike(nonce, Used::No),
@@ -345,6 +391,7 @@ impl Outbox {
 
     fn ended(&self, sent: Sent) -> Result<Sent, ChainError> {
         let nonce = sent.prepared.nonce();
+        self.forget_wait(nonce);
         match sent.receipt.succeeded {
             Succeeded::Yes => {
                 self.journal.note_seen(nonce, Some(sent.receipt.block))?;
@@ -383,21 +430,35 @@ impl Outbox {
         Err(ChainError::Superseded { from, nonce })
     }
 
-    /// The newest attempt at a higher price, in the journal; `None` if the profile's bound is reached and it can wait as it is.
+    /// The newest attempt at a higher price, in the journal; `None` if the profile's bound, or its own, is reached and it can
+    /// wait as it is.
     fn replace(&self, attempts: &[Prepared], waits: bool) -> Result<Option<Prepared>, ChainError> {
         let Some(latest) = attempts.last().filter(|_| attempts.len() <= MAX_REPLACEMENTS) else {
             return Ok(None);
         };
-        let profile = self.rpc.profile();
-        let price = match affordable(profile, latest.price().raised()) {
-            Err(ChainError::TooDear { .. }) if waits => return Ok(None),
-            price => price?,
-        };
-        let draft = latest.draft().clone();
-        let (nonce, gas) = (latest.nonce(), latest.gas_limit());
-        let dearer = Prepared::sign(&self.account, profile.chain_id, nonce, gas, price, draft)?;
-        self.journal.attempt(&dearer)?;
-        Ok(Some(dearer))
+        let (profile, nonce) = (self.rpc.profile(), latest.nonce());
+        let most = self.journal.most(nonce)?;
+        let dearer = affordable(profile, latest.price().raised()).and_then(|price| {
+            let (gas, draft) = (latest.gas_limit(), latest.draft().clone());
+            within(most, Prepared::sign(&self.account, profile.chain_id, nonce, gas, price, draft)?)
+        });
+        match dearer {
+            Err(ChainError::TooDear { .. } | ChainError::OverBudget { .. }) if waits => Ok(None),
+            Err(error) => Err(error),
+            Ok(dearer) => {
+                self.journal.attempt(&dearer)?;
+                Ok(Some(dearer))
+            }
+        }
+    }
+}
+
+/// The transaction, if it can't cost more than this.
+fn within(most: Option<U256>, prepared: Prepared) -> Result<Prepared, ChainError> {
+    let costs = prepared.max_cost();
+    match most.filter(|most| costs > *most) {
+        None => Ok(prepared),
+        Some(most) => Err(ChainError::OverBudget { costs, most }),
     }
 }
 

@@ -113,7 +113,9 @@ impl Outbox {
                 Ok(None)
             }
             Err(ChainError::InsufficientFunds(account)) => Ok(Some(WaitsFor::Coins { account })),
-            Err(ChainError::TooDear { .. } | ChainError::Underpriced(_)) => Ok(Some(WaitsFor::Price)),
+            Err(ChainError::TooDear { .. } | ChainError::Underpriced(_) | ChainError::OverBudget { .. }) => {
+                Ok(Some(WaitsFor::Price))
+            }
             Err(error) if error.is_transient() || error.is_of_one_endpoint() => {
                 Ok(Some(WaitsFor::Endpoint { reason: error.to_string() }))
             }

@@ -3,12 +3,14 @@
 use super::kept::{BadKept, KeptTask};
 use super::members::{MembersError, open_members};
 use super::proof::{ProofError, fetch_archive};
-use super::release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed, release};
+use super::release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed};
 use super::results::{ResultsError, open_results};
 use crate::clock::{head, now, sighting};
 use crate::endorsements::Sources;
 use k256::ecdsa::SigningKey;
-use pox_chain::{Carried, ChainError, Contract, Cursor, Draft, Effect, Follower, Outbox, Patience, Sent};
+use pox_chain::{
+    Carried, ChainError, Contract, Cursor, Draft, Effect, Follower, Outbox, Patience, Sent, TaskView,
+};
 use pox_core::receipt::archive_hash;
 use pox_core::refusal::Phase;
 use pox_core::role::Seat;
@@ -214,22 +216,23 @@ impl<'a> Tended<'a> {
                 Ok(())
             }
             Action::SendRequest => {
-                self.send("request", &contract.request(self.owner.request()), Phase::Requested, desk)
+                let draft = contract.request(self.owner.request());
+                self.send("request", &draft, |view| view.phase >= Phase::Requested, desk)
             }
             Action::Judge(seat) => self.judge(seat, desk),
             Action::SendApprove(seat) => {
-                let checked = self.check(&seat)?;
                 let owns = self.owns;
-                let secret = release(&self.kept, &checked, owns.identity, owns.account, owns.access)?;
+                let secret = self.check(&seat)?.release(owns.identity, owns.account, owns.access)?;
                 self.release(seat, secret, desk)
             }
-            Action::SendReject { reason, .. } => {
-                // A reject takes the task back to Requested, which is before Matched: no phase shows that it happened.
-                self.send_once("reject", &contract.reject(self.owner.request(), reason), desk)
+            Action::SendReject { seat, reason } => self.reject(&seat, reason, desk),
+            Action::SendCancel => {
+                let is_over = |view: &TaskView| view.phase >= Phase::Cancelled;
+                self.send("cancel", &contract.cancel(task), is_over, desk)
             }
-            Action::SendCancel => self.send("cancel", &contract.cancel(task), Phase::Cancelled, desk),
             Action::SendExpire(_) => {
-                self.send("expire", &contract.expire(self.owner.request()), Phase::Expired, desk)
+                let draft = contract.expire(self.owner.request());
+                self.send("expire", &draft, |view| view.phase >= Phase::Expired, desk)
             }
             Action::FetchResults { results, archive } => self.fetch(results, archive, desk),
             Action::Finish(_) => Ok(()),
@@ -239,25 +242,34 @@ impl<'a> Tended<'a> {
     /// Sends a party's secret, unless the chain has it: alone it approves the task; among several, the contract says whose is
     /// missing.
     fn release(&self, seat: Seat, secret: Vec<u8>, desk: &mut dyn Desk) -> Result<(), AgentError> {
-        let (contract, task, party) = (self.owns.contract, self.task(), self.owner.party());
+        let (contract, party) = (self.owns.contract, self.owner.party());
         let request = self.owner.request();
         let alone = request.releases().is_empty();
         let draft = contract.approve(request, party, seat.enclave, secret.into());
-        let mut done = || {
-            let view = contract.task(task)?;
-            Ok(view.is_some_and(|view| {
-                view.phase >= Phase::Approved
-                    || (!alone && view.phase == Phase::Matched && !view.missing.contains(party))
-            }))
+        let is_released = |view: &TaskView| {
+            view.phase >= Phase::Approved
+                || (!alone && view.phase == Phase::Matched && !view.missing.contains(party))
         };
-        let call = if alone { "approve" } else { "release" };
-        if let Effect::Sent(sent) = self.owns.outbox.ensure(&draft, &self.owns.patience, &mut done)? {
-            desk.note(task, sent_note(call, &sent));
-        }
+        self.send(if alone { "approve" } else { "release" }, &draft, is_released, desk)
+    }
+
+    /// Refuses a match, unless it is over: whatever has ended it, there is nothing left to refuse.
+    fn reject(&self, seat: &Seat, reason: u8, desk: &mut dyn Desk) -> Result<(), AgentError> {
+        let Owns { contract, outbox, patience, .. } = self.owns;
+        let (task, draft) = (self.task(), contract.reject(self.owner.request(), reason));
+        let is_over = |view: &TaskView| view.phase != Phase::Matched || view.enclave != Some(seat.enclave);
+        let mut done = || Ok(contract.task(task)?.is_some_and(|view| is_over(&view)));
+        let sent = match outbox.ensure(&draft, patience, &mut done)? {
+            Effect::AlreadyThere => return Ok(()),
+            Effect::Sent(sent) if sent.receipt.block.number > seat.place.at.number => *sent,
+            // The refusal of an earlier match, which is not final yet: the same call as this one's.
+            Effect::Sent(_) => outbox.send(&draft, patience)?,
+        };
+        desk.note(task, sent_note("reject", &sent));
         Ok(())
     }
 
-    fn check(&self, seat: &Seat) -> Result<CheckedMatch, AgentError> {
+    fn check(&self, seat: &Seat) -> Result<CheckedMatch<'_>, AgentError> {
         let history = self.owns.contract.history(self.task())?;
         let step = history.steps.iter().find(|step| step.place.transaction == seat.place.transaction);
         let Some(Carried::Match { evidence, .. }) = step.map(|step| &step.carried) else {
@@ -279,7 +291,7 @@ impl<'a> Tended<'a> {
     fn judge(&mut self, seat: Seat, desk: &mut dyn Desk) -> Result<(), AgentError> {
         let verdict = match self.check(&seat) {
             Ok(checked) => {
-                let (kind, measurement) = (checked.evidence.kind, checked.evidence.measurement);
+                let (kind, measurement) = (checked.evidence().kind, checked.evidence().measurement);
                 desk.note(self.task(), Note::Accepted { kind, measurement });
                 Verdict::Accept
             }
@@ -294,26 +306,20 @@ impl<'a> Tended<'a> {
         Ok(())
     }
 
-    /// Sends a call unless the task has come to its phase already.
+    /// Sends a call unless the task shows that there is nothing left to do.
     fn send(
         &self,
         call: &'static str,
         draft: &Draft,
-        to: Phase,
+        is_done: impl Fn(&TaskView) -> bool,
         desk: &mut dyn Desk,
     ) -> Result<(), AgentError> {
         let (contract, task) = (self.owns.contract, self.task());
-        let mut done = || Ok(contract.task(task)?.is_some_and(|view| view.phase >= to));
+        let mut done = || Ok(contract.task(task)?.is_some_and(|view| is_done(&view)));
         match self.owns.outbox.ensure(draft, &self.owns.patience, &mut done)? {
             Effect::Sent(sent) => desk.note(task, sent_note(call, &sent)),
             Effect::AlreadyThere => {}
         }
-        Ok(())
-    }
-
-    fn send_once(&self, call: &'static str, draft: &Draft, desk: &mut dyn Desk) -> Result<(), AgentError> {
-        let sent = self.owns.outbox.send(draft, &self.owns.patience)?;
-        desk.note(self.task(), sent_note(call, &sent));
         Ok(())
     }
 

@@ -187,43 +187,14 @@ pub fn prepare(
         return Err(BadKept::Kinds(kind));
     }
     let runs = plan.runs.as_ref().map(|planned| planned.seeded(salt())).transpose()?;
-    let terms = Terms {
-        runs: runs.as_ref().and_then(Runs::committed),
-        args: plan.args.clone(),
-        env: plan.env.clone(),
-        inputs: plan.inputs.iter().map(|input| input.name.clone()).collect(),
-        accept_missing: plan.accept_missing.clone(),
-    };
-    let terms = terms.leaves(std::iter::repeat_with(&mut *salt))?;
+    let terms = plan.terms(runs.as_ref()).leaves(std::iter::repeat_with(&mut *salt))?;
     let runs = runs.map(|runs| to_canonical(&runs)).unwrap_or_default();
-    match terms.to_bytes().len() + runs.len() {
-        size if size > MAX_SECRET_BYTES - ROOM_FOR_PLACES => return Err(BadKept::TooLarge(size)),
-        _ => {}
+    let size = terms.to_bytes().len() + runs.len();
+    if size > MAX_SECRET_BYTES - ROOM_FOR_PLACES {
+        return Err(BadKept::TooLarge(size));
     }
-    let leaf = |(name, value): (&String, &String)| Leaf {
-        salt: salt(),
-        name: name.clone(),
-        value: value.clone().into_bytes(),
-    };
-    let metadata = Leaves::new(plan.metadata.iter().map(leaf).collect())?;
-    let request = Request {
-        owner,
-        processors: plan.processors,
-        price: plan.price,
-        image: plan.image_digest,
-        inputs: plan.inputs.iter().map(|input| input.commitment).collect(),
-        terms: TermsRoot(terms.root()),
-        metadata: if plan.metadata.is_empty() { MetadataRoot::ZERO } else { MetadataRoot(metadata.root()) },
-        policy: plan.policy.hash(),
-        kinds: plan.kinds,
-        resources: plan.resources,
-        match_by: plan.deadlines.match_by,
-        approve_within: plan.deadlines.approve_within,
-        prove_within: plan.deadlines.prove_within,
-        salt: Salt(salt()),
-        delegate: plan.delegate,
-        co_owners: co_owners(&plan.inputs),
-    };
+    let metadata = plan.metadata_leaves(salt)?;
+    let request = plan.request(owner, &terms, &metadata, Salt(salt()));
     // A request that the contract would refuse is refused here.
     let request = Request::parse(&request.to_bytes())?;
     let own = |input: &PlannedInput| match &input.source {
@@ -246,6 +217,51 @@ pub fn prepare(
         from_block,
     };
     Ok((request, kept))
+}
+
+impl Plan {
+    fn terms(&self, runs: Option<&Runs>) -> Terms {
+        Terms {
+            runs: runs.and_then(Runs::committed),
+            args: self.args.clone(),
+            env: self.env.clone(),
+            inputs: self.inputs.iter().map(|input| input.name.clone()).collect(),
+            accept_missing: self.accept_missing.clone(),
+        }
+    }
+
+    fn metadata_leaves(&self, salt: &mut dyn FnMut() -> B256) -> Result<Leaves, BadLeaves> {
+        let leaf = |(name, value): (&String, &String)| Leaf {
+            salt: salt(),
+            name: name.clone(),
+            value: value.clone().into_bytes(),
+        };
+        Leaves::new(self.metadata.iter().map(leaf).collect())
+    }
+
+    fn request(&self, owner: Address, terms: &Leaves, metadata: &Leaves, salt: Salt) -> Request {
+        Request {
+            owner,
+            processors: self.processors,
+            price: self.price,
+            image: self.image_digest,
+            inputs: self.inputs.iter().map(|input| input.commitment).collect(),
+            terms: TermsRoot(terms.root()),
+            metadata: match self.metadata.is_empty() {
+                true => MetadataRoot::ZERO,
+                false => MetadataRoot(metadata.root()),
+            },
+            policy: self.policy.hash(),
+            kinds: self.kinds,
+            resources: self.resources,
+            match_by: self.deadlines.match_by,
+            approve_within: self.deadlines.approve_within,
+            prove_within: self.deadlines.prove_within,
+            salt,
+            delegate: self.delegate,
+            co_owners: co_owners(&self.inputs),
+        }
+    }
 }
 
 impl PlannedRuns {
@@ -325,6 +341,19 @@ impl KeptTask {
     #[must_use]
     pub fn with_own_policy(self, policy: &Policy) -> Self {
         Self { own_policy: Some(text_of(policy)), ..self }
+    }
+
+    /// Whether all of it can be read: better to know now than when it is needed.
+    ///
+    /// # Errors
+    /// A part is damaged.
+    pub fn check(&self) -> Result<(), BadKept> {
+        self.request()?;
+        self.terms()?;
+        self.runs()?;
+        self.metadata()?;
+        self.policy()?;
+        self.own_policy().map(drop)
     }
 
     /// The request.

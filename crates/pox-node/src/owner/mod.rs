@@ -15,5 +15,5 @@ pub use chain_proof::{ChainProofError, Shown, Shows, show};
 pub use kept::{BadKept, Deadlines, InputSource, KeptTask, Plan, PlannedInput, PlannedRuns, join, prepare};
 pub use members::{MembersError, OpenedMembers, fetch_members, open_members, read_list};
 pub use proof::{Collected, Disclosure, Parts, ProofError, ShownMember, collect, fetch_archive};
-pub use release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed, release};
+pub use release::{CheckedMatch, FoundMatch, ReleaseError, check_match, endorsed};
 pub use results::{ResultsError, open_results};

@@ -12,7 +12,7 @@ use pox_core::secret::{
     Crypt4ghAccess, Crypt4ghKey, InputAccess, InputSecret, MAX_SECRET_BYTES, ObjectKey, Secret, SignedSecret,
 };
 use pox_core::signature::address_of;
-use pox_core::{Address, Party, UnixTime};
+use pox_core::{Address, Party, TaskId, UnixTime};
 use pox_seal::age::{AgeError, seal_bytes};
 use pox_seal::dataset::{OpenError, file_keys};
 use pox_seal::{BadKey, Identity, OsRandom, Recipient};
@@ -20,6 +20,7 @@ use pox_store::{Access, Location, SignError, Store};
 use pox_verify::evidence::{KeyEvidence, KeyEvidenceRejection, KeyExpectation, check_key_evidence};
 use pox_verify::{Anchors, Policy, Verified};
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 /// A secret can't be released.
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +76,34 @@ pub enum ReleaseError {
 }
 
 /// A match whose evidence the owner's policy accepts: the only thing to which a secret is released.
+///
+/// It holds on to the kept task that it was checked for, and that one's secret is all that it releases.
+///
+/// ```no_run
+/// # use pox_node::owner::{FoundMatch, KeptTask, ReleaseError, check_match};
+/// # fn f(mut kept: KeptTask, other: KeptTask, found: FoundMatch<'_>, key: &k256::ecdsa::SigningKey, identity: &pox_seal::Identity,
+/// # access: &pox_store::Access, anchors: &pox_verify::Anchors) -> Result<Vec<u8>, ReleaseError> {
+/// let checked = check_match(&kept, &found, &[], pox_core::UnixTime(0), anchors, None)?;
+/// checked.release(identity, key, access)
+/// # }
+/// ```
+///
+/// No other can take its place in between:
+///
+/// ```compile_fail,E0506
+/// # use pox_node::owner::{FoundMatch, KeptTask, ReleaseError, check_match};
+/// # fn f(mut kept: KeptTask, other: KeptTask, found: FoundMatch<'_>, key: &k256::ecdsa::SigningKey, identity: &pox_seal::Identity,
+/// # access: &pox_store::Access, anchors: &pox_verify::Anchors) -> Result<Vec<u8>, ReleaseError> {
+/// let checked = check_match(&kept, &found, &[], pox_core::UnixTime(0), anchors, None)?;
+/// kept = other;
+/// checked.release(identity, key, access)
+/// # }
+/// ```
 #[derive(Debug)]
-pub struct CheckedMatch {
+pub struct CheckedMatch<'a> {
+    kept: &'a KeptTask,
     enclave: Address,
-    /// What the evidence shows.
-    pub evidence: Verified<KeyEvidence>,
+    evidence: Verified<KeyEvidence>,
 }
 
 impl ReleaseError {
@@ -126,14 +150,14 @@ pub fn endorsed(evidence: &[u8], sources: &Sources) -> Result<Vec<Endorsement>, 
 ///
 /// # Errors
 /// The evidence is not of this task, processor and enclave, or the policy does not accept it; the rejection names the code for `reject`.
-pub fn check_match(
-    kept: &KeptTask,
+pub fn check_match<'a>(
+    kept: &'a KeptTask,
     found: &FoundMatch<'_>,
     endorsements: &[Endorsement],
     now: UnixTime,
     anchors: &Anchors,
     own: Option<&Policy>,
-) -> Result<CheckedMatch, ReleaseError> {
+) -> Result<CheckedMatch<'a>, ReleaseError> {
     let (request, policy, kept_own) = (kept.request()?, kept.policy()?, kept.own_policy()?);
     let own_policies: Vec<_> = kept_own.iter().chain(own).collect();
     let domain = &kept.domain;
@@ -151,49 +175,64 @@ pub fn check_match(
         anchors,
     };
     let evidence = check_key_evidence(found.evidence, &expected)?;
-    Ok(CheckedMatch { enclave: found.enclave, evidence })
+    Ok(CheckedMatch { kept, enclave: found.enclave, evidence })
 }
 
-/// Makes a party's signed and sealed secret for an enclave whose evidence was checked: `approve` or `release` carries it.
-///
-/// # Errors
-/// An input's keys can't be had, or sealing fails.
-pub fn release(
-    kept: &KeptTask,
-    checked: &CheckedMatch,
-    identity: &Identity,
-    account: &SigningKey,
-    access: &Access,
-) -> Result<Vec<u8>, ReleaseError> {
-    let task = kept.task()?;
-    let actual = address_of(account.verifying_key());
-    if let Some(needed) = kept.request()?.signer_of(kept.party).filter(|needed| *needed != actual) {
-        return Err(ReleaseError::Signer { needed, actual });
+impl CheckedMatch<'_> {
+    /// What the evidence shows.
+    pub fn evidence(&self) -> &Verified<KeyEvidence> {
+        &self.evidence
     }
+
+    /// Makes the party's signed and sealed secret for the enclave: `approve` or `release` carries it.
+    ///
+    /// # Errors
+    /// An input's keys can't be had, or sealing fails.
+    pub fn release(
+        &self,
+        identity: &Identity,
+        account: &SigningKey,
+        access: &Access,
+    ) -> Result<Vec<u8>, ReleaseError> {
+        let (kept, task) = (self.kept, self.kept.task()?);
+        let actual = address_of(account.verifying_key());
+        if let Some(needed) = kept.request()?.signer_of(kept.party).filter(|needed| *needed != actual) {
+            return Err(ReleaseError::Signer { needed, actual });
+        }
+        let secret = secret_of(kept, task, identity, access)?;
+        if secret.len() > MAX_SECRET_BYTES {
+            return Err(ReleaseError::TooLarge(secret.len()));
+        }
+        let recipient = Recipient::from_hybrid_public_key(&self.evidence.recipient)?;
+        let sealed = seal_bytes(&[recipient], &secret, &mut OsRandom)?;
+        Ok(SignedSecret::sign(&kept.domain, task, self.enclave, sealed, account).to_bytes())
+    }
+}
+
+/// What the party tells the enclave: its places and keys, and the owner the terms beside them. Wiped when it is dropped.
+fn secret_of(
+    kept: &KeptTask,
+    task: TaskId,
+    identity: &Identity,
+    access: &Access,
+) -> Result<impl Deref<Target = Vec<u8>>, ReleaseError> {
     let inputs = kept.inputs.iter().map(|location| input_access(location, identity, access));
     let inputs = inputs.collect::<Result<_, _>>()?;
     let buckets = buckets(kept, access)?;
-    let secret = if kept.party == Party::OWNER {
-        Secret {
-            task,
-            terms: kept.terms()?,
-            image: kept.image.clone(),
-            inputs,
-            results: kept.results.clone(),
-            recipients: kept.recipients.clone(),
-            buckets,
-            runs: kept.runs()?,
-        }
-        .to_bytes()
-    } else {
-        InputSecret { task, inputs, buckets }.to_bytes()
-    };
-    if secret.len() > MAX_SECRET_BYTES {
-        return Err(ReleaseError::TooLarge(secret.len()));
+    if kept.party != Party::OWNER {
+        return Ok(InputSecret { task, inputs, buckets }.to_bytes());
     }
-    let recipient = Recipient::from_hybrid_public_key(&checked.evidence.recipient)?;
-    let sealed = seal_bytes(&[recipient], &secret, &mut OsRandom)?;
-    Ok(SignedSecret::sign(&kept.domain, task, checked.enclave, sealed, account).to_bytes())
+    let secret = Secret {
+        task,
+        terms: kept.terms()?,
+        image: kept.image.clone(),
+        inputs,
+        results: kept.results.clone(),
+        recipients: kept.recipients.clone(),
+        buckets,
+        runs: kept.runs()?,
+    };
+    Ok(secret.to_bytes())
 }
 
 /// The keys to every bucket that the party's places are in; a co-owner has none for results.

@@ -17,7 +17,6 @@ use pox_guest::image::{GuestImage, Inputs};
 use pox_node::host::{Enclave, Report, Storage};
 use pox_node::owner::{
     Deadlines, FoundMatch, InputSource, KeptTask, Plan, PlannedInput, check_match, open_results, prepare,
-    release,
 };
 use pox_node::{Guest, GuestHost, NoEndorsements, Platform, Runtime, emulator};
 use pox_seal::dataset::{self, DirectorySink};
@@ -60,9 +59,9 @@ fn a_task_in_a_guest_ends_in_a_receipt_that_is_vouched_for() {
         matched,
     };
     let checked = check_match(&world.kept, &found, &[], now, &Anchors::default(), None).unwrap();
-    assert_eq!(checked.evidence.kind, EvidenceKind::VmSim);
-    assert_eq!(checked.evidence.measurement, image.digests().vm_sim());
-    let secret = release(&world.kept, &checked, &world.identity, &owner_key(), &world.access).unwrap();
+    assert_eq!(checked.evidence().kind, EvidenceKind::VmSim);
+    assert_eq!(checked.evidence().measurement, image.digests().vm_sim());
+    let secret = checked.release(&world.identity, &owner_key(), &world.access).unwrap();
     enclave.deliver(vec![secret]);
     let (receipt, signature, archive) = loop {
         match next(&reports) {

@@ -47,15 +47,22 @@ pub(crate) struct Request {
 pub(crate) struct Sign {
     /// File with a call that the owner has to sign; the signature goes into it
     pub(crate) file: PathBuf,
-    /// The signature that an owner's wallet contract takes (ERC-1271), in hexadecimal, instead of one by this home's account
+    /// The owner's signature from elsewhere, in hexadecimal, instead of one by this home's account: a wallet's over --typed-data,
+    /// or what an owner that is a contract takes for one (ERC-1271)
     #[arg(long, value_name = "HEX")]
     pub(crate) signature: Option<String>,
+    /// Sign nothing, and write what has to be signed (- for standard output), as wallets take it: eth_signTypedData_v4
+    #[arg(long, value_name = "FILE", conflicts_with = "signature")]
+    pub(crate) typed_data: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Relay {
     /// File with a signed call
     pub(crate) file: PathBuf,
+    /// The most that this account pays, in wei: the task's price and gas together. Needed where the call has a price
+    #[arg(long, value_name = "WEI")]
+    pub(crate) max_price: Option<u128>,
 }
 
 #[derive(Debug, Args)]

@@ -5,74 +5,130 @@ use super::devnet::stop_signal;
 use crate::cli::Agent;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::home::Home;
 use crate::owner::{self, Owner, TerminalDesk};
 use pox_chain::{Outbox, WaitsFor};
-use pox_core::TaskId;
+use pox_core::role::owner::Entry;
+use pox_core::{Domain, TaskId};
 use pox_node::owner::{KeptTask, Tended};
-use std::collections::BTreeSet;
-use std::sync::mpsc::RecvTimeoutError;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-pub(crate) fn run(context: &Context, args: &Agent) -> Result<(), Failure> {
+pub(crate) fn run(context: &Context, args: &Agent) -> Result<ExitCode, Failure> {
     context.trust(&args.trust)?;
     let stop = stop_signal()?;
-    let mut ended = BTreeSet::<TaskId>::new();
+    let mut tasks = Tasks::default();
     context.output.say("tending this home's open tasks; Ctrl-C stops, and nothing is lost by it");
     loop {
-        let open = open_tasks(context, &mut ended)?;
+        let open = tasks.open(context)?;
         if open.is_empty() && args.until_idle {
             break;
         }
-        if let Some(round) = tend_round(context, args, &open, &mut ended, &stop)? {
-            match round {
-                Round::Stopped => break,
-                Round::NewTask => {}
-            }
+        match tend_round(context, args, open, &mut tasks.ended, &stop)? {
+            Round::Stopped => break,
+            Round::Changed => {}
         }
     }
-    let tasks: Vec<_> = ended.iter().collect();
-    context.output.result(&serde_json::json!({ "ended": tasks }), || format!("{} tasks ended", tasks.len()))
+    tasks.report(context)
+}
+
+/// What has become of this home's tasks so far.
+#[derive(Debug, Default)]
+struct Tasks {
+    ended: BTreeSet<TaskId>,
+    /// Those that are left alone, because what was kept of them can't be read.
+    damaged: BTreeMap<TaskId, String>,
+}
+
+/// A task that is not at its end.
+struct Open {
+    kept: KeptTask,
+    entry: Option<Entry>,
 }
 
 enum Round {
     /// A signal came.
     Stopped,
-    /// This home's tasks have changed.
-    NewTask,
+    /// A task has ended, or this home has others than before.
+    Changed,
 }
 
-fn open_tasks(context: &Context, ended: &mut BTreeSet<TaskId>) -> Result<Vec<KeptTask>, Failure> {
-    let (home, contract) = (context.home()?, context.contract()?);
-    let mut open = Vec::new();
-    for task in home.tasks()? {
-        if ended.contains(&task) {
-            continue;
+impl Tasks {
+    /// The tasks to tend: one whose files are damaged does not keep the others from it.
+    fn open(&mut self, context: &Context) -> Result<Vec<Open>, Failure> {
+        let (home, domain) = (context.home()?, *context.contract()?.domain());
+        let (mut open, mut damaged) = (Vec::new(), BTreeMap::new());
+        for task in home.tasks()? {
+            if self.ended.contains(&task) {
+                continue;
+            }
+            match look(home, &domain, task) {
+                Ok(found) => open.extend(found),
+                Err(failure) => {
+                    if !self.damaged.contains_key(&task) {
+                        context.output.say(format!("left alone: {failure}"));
+                    }
+                    damaged.insert(task, failure.error);
+                }
+            }
         }
-        let Some(kept) = home.kept(task)?.filter(|kept| kept.domain == *contract.domain()) else { continue };
-        if home.entry(task)?.is_some_and(|entry| entry.ending().is_some()) {
-            continue;
-        }
-        open.push(kept);
+        self.damaged = damaged;
+        Ok(open)
     }
-    Ok(open)
+
+    fn report(&self, context: &Context) -> Result<ExitCode, Failure> {
+        let Self { ended, damaged } = self;
+        let listed: Vec<_> =
+            damaged.iter().map(|(task, error)| json!({ "task": task, "error": error })).collect();
+        let result = json!({ "ended": ended, "damaged": listed });
+        context.output.result(&result, || format!("{} tasks ended", ended.len()))?;
+        if damaged.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let errors: Vec<_> = damaged.values().map(String::as_str).collect();
+        let failure = Failure::usage(format!(
+            "{} of this home's tasks left alone: {}",
+            damaged.len(),
+            errors.join("; ")
+        ))
+        .with_hint("restore these files from a copy, or move them out of the home");
+        context.output.complain(&failure);
+        Ok(ExitCode::from(2))
+    }
+}
+
+/// What is kept of a task of this contract, if it has not ended.
+fn look(home: &Home, domain: &Domain, task: TaskId) -> Result<Option<Open>, Failure> {
+    let Some(kept) = home.kept(task)?.filter(|kept| kept.domain == *domain) else { return Ok(None) };
+    let entry = home.entry(task)?;
+    if entry.as_ref().is_some_and(|entry| entry.ending().is_some()) {
+        return Ok(None);
+    }
+    let id = kept.check().and_then(|()| kept.task()).map_err(|error| home.damaged(task, error))?;
+    match id == task {
+        true => Ok(Some(Open { kept, entry })),
+        false => Err(home.damaged(task, format_args!("it is of task {id}"))),
+    }
 }
 
 /// Tends these tasks until one of them ends, another one appears, or a signal comes.
 fn tend_round(
     context: &Context,
     args: &Agent,
-    open: &[KeptTask],
+    open: Vec<Open>,
     ended: &mut BTreeSet<TaskId>,
-    stop: &std::sync::mpsc::Receiver<()>,
-) -> Result<Option<Round>, Failure> {
-    let owner = Owner::open(context, open)?.with_own_policy(args.own_policy.as_deref())?;
+    stop: &Receiver<()>,
+) -> Result<Round, Failure> {
+    let owner = Owner::open(context, open.iter().map(|open| &open.kept))?;
+    let owner = owner.with_own_policy(args.own_policy.as_deref())?;
     let owns = owner.owns();
     let mut desk = TerminalDesk::new(context, None);
-    let mut tended = Vec::new();
-    for kept in open {
-        let entry = context.home()?.entry(kept.task()?)?;
-        tended.push(Tended::new(&owns, kept.clone(), entry, owner::patience(None))?);
-    }
+    let tended =
+        open.into_iter().map(|Open { kept, entry }| Tended::new(&owns, kept, entry, owner::patience(None)));
+    let mut tended = tended.collect::<Result<Vec<_>, _>>()?;
     let known = context.home()?.tasks()?.len();
     let mut outbox_at: Option<Instant> = None;
     loop {
@@ -84,7 +140,7 @@ fn tend_round(
             match task.step(&mut desk) {
                 Ok(Some(_)) => {
                     ended.insert(task.task());
-                    return Ok(None);
+                    return Ok(Round::Changed);
                 }
                 Ok(None) => {}
                 // One task that can't go on must not keep the others from it.
@@ -93,10 +149,10 @@ fn tend_round(
         }
         match stop.recv_timeout(POLL) {
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(Some(Round::Stopped)),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(Round::Stopped),
         }
-        if context.home()?.tasks()?.len() != known || (tended.is_empty() && open.is_empty()) {
-            return Ok(Some(Round::NewTask));
+        if tended.is_empty() || context.home()?.tasks()?.len() != known {
+            return Ok(Round::Changed);
         }
     }
 }

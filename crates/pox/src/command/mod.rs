@@ -22,6 +22,7 @@ mod open;
 mod part;
 mod policy;
 mod reference;
+mod reject;
 mod relay;
 mod review;
 mod run;

@@ -123,7 +123,7 @@ fn start(
     let storage = Storage { access, spool, max_upload: room };
     let contract = context.contract()?;
     let endorser = Arc::new(Sources::default());
-    let patience = Patience::default();
+    let patience = Patience::for_a_turn();
     let equipment = Equipment { contract, outbox, runtime, storage, endorser, journal, patience };
     let policy = policy(account, args.tasks, kind, lists(&args.list, account)?);
     Ok(Service::start(equipment, policy, offer, watch)?)

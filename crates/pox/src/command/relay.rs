@@ -96,7 +96,8 @@ fn is_signed(call: &Call) -> bool {
 pub(super) fn run(context: &Context, args: &Relay) -> Result<(), Failure> {
     let shown = args.file.display();
     let file = SignedCall::read(&args.file)?;
-    let owner = Owner::open(context, &[])?;
+    let most = args.max_price.map(U256::from);
+    let owner = Owner::open(context, [])?.paying_at_most(most);
     let domain = *owner.contract().domain();
     file.check(&domain, &args.file)?;
     let call = Call::parse(&file.input);
@@ -106,6 +107,8 @@ pub(super) fn run(context: &Context, args: &Relay) -> Result<(), Failure> {
     }
     let call = call.and_then(|call| relayed(&domain, &call));
     let call = call.ok_or_else(|| Failure::usage(format!("{shown} holds no call that others may send")))?;
+    check_price(&call, most)
+        .hint(format!("to sponsor it: `pox relay {shown} --max-price WEI`, its price and gas together"))?;
     if !call.value.is_zero() {
         context.output.say(format!(
             "paying {} wei for task {}; what is left of it comes back here",
@@ -121,6 +124,21 @@ pub(super) fn run(context: &Context, args: &Relay) -> Result<(), Failure> {
     })?;
     let result = Transaction::of(&owner, call.task, call.name, &sent);
     context.output.result(&result, || result.text())
+}
+
+/// Whoever wrote the file chose its price, so whoever pays it has to say that it may be so much.
+fn check_price(call: &Relayed, most: Option<U256>) -> Result<(), Failure> {
+    let Relayed { value, task, .. } = call;
+    match most {
+        None if value.is_zero() => Ok(()),
+        None => Err(Failure::usage(format!(
+            "task {task} has a price of {value} wei, which this account would pay"
+        ))),
+        Some(most) if *value > most => Err(Failure::usage(format!(
+            "task {task} has a price of {value} wei, more than the {most} of --max-price"
+        ))),
+        Some(_) => Ok(()),
+    }
 }
 
 fn relayed(domain: &Domain, call: &Call) -> Option<Relayed> {

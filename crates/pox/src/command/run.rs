@@ -86,7 +86,7 @@ pub(crate) fn tend(
     confirmations: Option<u64>,
     to: &Path,
 ) -> Result<Ending, Failure> {
-    let owner = Owner::open(context, std::slice::from_ref(&kept))?;
+    let owner = Owner::open(context, [&kept])?;
     let owns = owner.owns();
     let task = kept.task()?;
     let entry = context.home()?.entry(task)?;

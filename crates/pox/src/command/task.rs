@@ -1,7 +1,7 @@
 //! The commands of a task's life, each on its own.
 
-use super::{agent, demo, node, relay, review, sign};
-use crate::cli::{Approve, Cancel, ChainProof, Command, Offers, Proof, Reject, Request, Status, TaskArg};
+use super::{agent, demo, node, reject, relay, review, sign};
+use crate::cli::{Approve, Cancel, ChainProof, Command, Offers, Proof, Request, Status, TaskArg};
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
 use crate::home::Overwrite;
@@ -9,13 +9,13 @@ use crate::owner::{self, OpenArgs, Owner, Shown, task_id};
 use crate::quantity::Seconds;
 use crate::task_file::TaskFile;
 use pox_chain::{Carried, Contract, Draft, Effect, Patience, Sent, TaskHistory, TaskView};
-use pox_core::consent::{cancellation, refusal};
+use pox_core::consent::cancellation;
 use pox_core::history::At;
 use pox_core::refusal::Phase;
 use pox_core::{Address, Call, Event, Party, TaskId, UnixTime};
 use pox_node::endorsements::Sources;
 use pox_node::owner::{
-    CheckedMatch, Disclosure, FoundMatch, KeptTask, Shows, check_match, endorsed, prepare, release,
+    CheckedMatch, Disclosure, FoundMatch, KeptTask, Shows, check_match, endorsed, prepare,
 };
 use serde::Serialize;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Request(args) => request(context, &args)?,
         Command::Offers(args) => offers(context, &args)?,
         Command::Approve(args) => approve(context, &args)?,
-        Command::Reject(args) => reject(context, &args)?,
+        Command::Reject(args) => reject::run(context, &args)?,
         Command::Cancel(args) => cancel(context, &args)?,
         Command::Expire(args) => expire(context, &args)?,
         Command::Relay(args) => relay::run(context, &args)?,
@@ -37,8 +37,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Status(args) => status(context, &args)?,
         Command::Proof(args) => proof(context, &args)?,
         Command::Withdraw => withdraw(context)?,
-        Command::Agent(args) => agent::run(context, &args)?,
         Command::Node(args) => node::run(context, &args)?,
+        Command::Agent(args) => return agent::run(context, &args),
         Command::Run(args) => return super::run::run(context, &args),
         Command::Demo(args) => return demo::run(context, &args),
         _ => return Err(Failure::machine("this command is not one of a task")),
@@ -140,7 +140,7 @@ fn request(context: &Context, args: &Request) -> Result<(), Failure> {
         let call = Call::RequestFor { record: kept.request()?.to_abi(), signature };
         return relay::write(context, path, task, &call);
     }
-    let owner = Owner::open(context, &[])?;
+    let owner = Owner::open(context, [])?;
     let draft = owner.contract().request(&kept.request()?);
     let sent = send(&owner, &draft, task, |view| view.phase >= Phase::Requested)?;
     let result = Transaction::of(&owner, task, "request", &sent);
@@ -227,7 +227,7 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
     context.trust(&args.trust)?;
     let task = task_id(&args.task)?;
     let kept = owner::kept(context, task)?;
-    let owner = Owner::open(context, std::slice::from_ref(&kept))?;
+    let owner = Owner::open(context, [&kept])?;
     let owner = owner.with_own_policy(args.own_policy.as_deref())?;
     let phase = wait_for(context, &owner, task, args.wait.as_deref(), |phase| phase != Phase::Requested)?;
     if phase >= Phase::Approved {
@@ -238,7 +238,7 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
         .hint("wait for a processor with --wait 10m")?;
     let checked = checked(context, &owner, &kept, &found)?;
     let owns = owner.owns();
-    let secret = release(&kept, &checked, owns.identity, owns.account, owns.access)?;
+    let secret = checked.release(owns.identity, owns.account, owns.access)?;
     let (request, party, enclave) = (kept.request()?, kept.party, found.enclave);
     let alone = request.releases().is_empty();
     if let Some(path) = &args.sign.out {
@@ -263,12 +263,12 @@ fn approve(context: &Context, args: &Approve) -> Result<(), Failure> {
     Ok(())
 }
 
-fn checked(
+fn checked<'a>(
     context: &Context,
     owner: &Owner,
-    kept: &KeptTask,
+    kept: &'a KeptTask,
     found: &Match,
-) -> Result<CheckedMatch, Failure> {
+) -> Result<CheckedMatch<'a>, Failure> {
     let owns = owner.owns();
     let seen = FoundMatch {
         processor: found.processor,
@@ -288,7 +288,7 @@ fn checked(
             None => failure,
         }
     })?;
-    let (kind, measurement) = (checked.evidence.kind, checked.evidence.measurement);
+    let (kind, measurement) = (checked.evidence().kind, checked.evidence().measurement);
     let warning = if kind.is_simulated() { "; NO HARDWARE PROTECTS THIS ENCLAVE" } else { "" };
     context
         .output
@@ -296,32 +296,9 @@ fn checked(
     Ok(checked)
 }
 
-fn reject(context: &Context, args: &Reject) -> Result<(), Failure> {
-    let task = task_id(&args.task)?;
-    let owner = Owner::open(context, &[])?;
-    let history = owner.contract().history(task)?;
-    let request = history.request;
-    if let Some(path) = &args.sign.out {
-        let own = context.home()?.address()?;
-        let party = request
-            .party_of(own)
-            .ok_or_else(|| Failure::usage(format!("{own} is no party of task {task}")))?;
-        let enclave = history.view.enclave;
-        let enclave = enclave.ok_or_else(|| Failure::usage(format!("task {task} is not matched")))?;
-        let digest = refusal(owner.contract().domain(), task, enclave, args.reason);
-        let (record, party, signature) = (request.to_abi(), party.0, relay::sign(context, digest)?);
-        let call = Call::RejectFor { record, party, enclave, reason: args.reason, signature };
-        return relay::write(context, path, task, &call);
-    }
-    let draft = owner.contract().reject(&request, args.reason);
-    let sent = owner.outbox().send(&draft, &Patience::default())?;
-    let result = Transaction::of(&owner, task, "reject", &Effect::Sent(Box::new(sent)));
-    context.output.result(&result, || result.text())
-}
-
 fn cancel(context: &Context, args: &Cancel) -> Result<(), Failure> {
     let task = task_id(&args.task)?;
-    let owner = Owner::open(context, &[])?;
+    let owner = Owner::open(context, [])?;
     let own = context.home()?.address()?;
     let whose = owner.contract().task(task)?.map_or(own, |view| view.owner);
     if let Some(path) = &args.sign.out {
@@ -338,7 +315,7 @@ fn cancel(context: &Context, args: &Cancel) -> Result<(), Failure> {
 
 fn expire(context: &Context, args: &TaskArg) -> Result<(), Failure> {
     let task = task_id(&args.task)?;
-    let owner = Owner::open(context, &[])?;
+    let owner = Owner::open(context, [])?;
     let draft = owner.contract().expire(&owner.contract().history(task)?.request);
     end(context, &owner, task, "expire", &draft, Phase::Expired)
 }
@@ -359,7 +336,7 @@ fn end(
 }
 
 fn withdraw(context: &Context) -> Result<(), Failure> {
-    let owner = Owner::open(context, &[])?;
+    let owner = Owner::open(context, [])?;
     let contract = owner.contract();
     let credit = contract.credit(owner.outbox().address())?;
     if credit.is_zero() {
@@ -430,7 +407,7 @@ fn status(context: &Context, args: &Status) -> Result<(), Failure> {
     let Some(text) = &args.task else { return all(context) };
     let task = task_id(text)?;
     if args.wait.is_some() {
-        let owner = Owner::open(context, &[])?;
+        let owner = Owner::open(context, [])?;
         wait_for(context, &owner, task, args.wait.as_deref(), |phase| phase >= Phase::Proven)?;
     }
     let contract = context.contract()?;

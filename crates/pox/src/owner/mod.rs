@@ -16,7 +16,7 @@ use k256::ecdsa::SigningKey;
 use pox_chain::{ChainError, Contract, Outbox, Patience};
 use pox_core::proof::Proof;
 use pox_core::role::owner::Patience as OwnerPatience;
-use pox_core::{Party, Request, TaskId};
+use pox_core::{Party, Request, TaskId, U256};
 use pox_node::owner::{Disclosure, KeptTask, Owns, Parts, ShownMember, Shows, collect, fetch_archive};
 use pox_seal::Identity;
 use pox_store::Access;
@@ -36,9 +36,12 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Opens this home's keys and the chain; `tasks` name the places that may be touched.
-    pub(crate) fn open(context: &Context, tasks: &[KeptTask]) -> Result<Self, Failure> {
+    pub(crate) fn open<'a>(
+        context: &Context,
+        tasks: impl IntoIterator<Item = &'a KeptTask>,
+    ) -> Result<Self, Failure> {
         let home = context.home()?;
-        let places = tasks.iter().flat_map(|kept| kept.inputs.iter().chain([&kept.results]));
+        let places = tasks.into_iter().flat_map(|kept| kept.inputs.iter().chain([&kept.results]));
         Ok(Self {
             contract: context.contract()?,
             outbox: context.outbox()?,
@@ -53,6 +56,14 @@ impl Owner {
     /// The same owner, who releases nothing unless the policy in this file, if there is one, accepts the evidence too.
     pub(crate) fn with_own_policy(self, file: Option<&Path>) -> Result<Self, Failure> {
         Ok(Self { own_policy: file.map(crate::command::read_policy).transpose()?, ..self })
+    }
+
+    /// The same owner, who pays no more than this for a transaction, value and gas together.
+    pub(crate) fn paying_at_most(self, most: Option<U256>) -> Self {
+        match most {
+            Some(most) => Self { outbox: self.outbox.paying_at_most(most), ..self },
+            None => self,
+        }
     }
 
     pub(crate) fn contract(&self) -> &Contract {
@@ -72,7 +83,7 @@ impl Owner {
             access: &self.access,
             anchors: &self.anchors,
             own_policy: self.own_policy.as_ref(),
-            patience: Patience::default(),
+            patience: Patience::for_a_turn(),
         }
     }
 }
