@@ -119,7 +119,7 @@ async function otherCalls(to, call) {
 
   const rejected = await post('rejected');
   await match(rejected);
-  const reject = await call(OWNER, 'reject', [rejected.record, 1]);
+  const reject = await call(OWNER, 'reject', [rejected.record, ENCLAVE.address, 1]);
   const cancel = await call(OWNER, 'cancel', [rejected.task]);
   const [requested, matched, approved] = [await post('late request'), await post('late approval'), await post('late receipt')];
   await match(matched);

@@ -65,12 +65,13 @@ contract LifecycleProofs is Base {
         checkMatched(w, record, terms, enclave, value);
     }
 
-    /// @dev Matched to Requested in time; the sender is the owner, its delegate or a co-owner, and the bond is the processor's.
-    function check_reject(I.Request memory record, uint8 reason) public {
+    /// @dev Matched with this enclave to Requested in time; the sender is the owner, its delegate or a co-owner, and the bond is the processor's.
+    function check_reject(I.Request memory record, address enclave, uint8 reason) public {
         World memory w = accepted(record);
         vm.prank(sender, origin);
-        pox.reject(record, reason);
+        pox.reject(record, enclave, reason);
 
+        assert(enclave == enclaveOf(w.task));
         bool isOwner = sender == record.owner || sender == record.delegate;
         assert(isOwner || (record.coOwners.length == 1 && sender == record.coOwners[0].account));
         checkRejected(w, isOwner ? record.owner : sender, reason);

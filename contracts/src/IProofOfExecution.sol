@@ -125,7 +125,7 @@ interface IProofOfExecution {
         uint96 bond
     );
     /// @param account the owner or co-owner that refused
-    event Rejected(bytes32 indexed task, address indexed processor, address indexed account, uint8 reason);
+    event Rejected(bytes32 indexed task, address indexed processor, address indexed account, address enclave, uint8 reason);
     event Approved(bytes32 indexed task, address indexed enclave, bytes32 secretHash);
     /// @notice One of several parties released its secret.
     /// @param account the owner or co-owner
@@ -204,7 +204,8 @@ interface IProofOfExecution {
 
     /// @notice Refuses the evidence: the task is Requested again, the bond is the processor's; releases given are void.
     /// Caller: the owner, its delegate, or a co-owner.
-    function reject(Request calldata record, uint8 reason) external;
+    /// @param enclave the one whose evidence it is: a refusal that comes late hits no later match's
+    function reject(Request calldata record, address enclave, uint8 reason) external;
 
     /// @notice The same by signature. Caller: anyone.
     /// @param party whose refusal it is: 0 the owner, `i` co-owner `i - 1`

@@ -118,27 +118,23 @@ contract ProofOfExecution is IProofOfExecution {
     }
 
     /// @inheritdoc IProofOfExecution
-    function reject(Request memory record, uint8 reason) external {
+    function reject(Request memory record, address enclave, uint8 reason) external {
         bytes32 id = Records.requestId(_domain(), record);
         Task storage t = _tasks[id];
-        Run run = t.run;
-        if (!run.isIn(Phase.Matched)) revert WrongPhase(phaseOf(t.escrow, run));
-        address account = _partyOfSender(record);
-        if (block.timestamp > run.deadline()) revert TooLate(run.deadline());
+        _checkAnswer(t, t.run, enclave);
 
-        _reject(id, t, account, reason);
+        _reject(id, t, _partyOfSender(record), enclave, reason);
     }
 
     /// @inheritdoc IProofOfExecution
     function rejectFor(Request memory record, uint8 party, address enclave, uint8 reason, bytes calldata signature) external {
         bytes32 id = Records.requestId(_domain(), record);
         Task storage t = _tasks[id];
-        Run run = t.run;
-        _checkAnswer(t, run, enclave);
+        _checkAnswer(t, t.run, enclave);
         (address account, address signer) = _party(record, party);
         if (!_isSignedBy(signer, Records.refusalId(_domain(), id, enclave, reason), signature)) revert BadSignature();
 
-        _reject(id, t, account, reason);
+        _reject(id, t, account, enclave, reason);
     }
 
     /// @inheritdoc IProofOfExecution
@@ -329,14 +325,14 @@ contract ProofOfExecution is IProofOfExecution {
         emit Matched(id, offerId, msg.sender, enclave, evidenceHash, bond);
     }
 
-    function _reject(bytes32 id, Task storage t, address account, uint8 reason) private {
+    function _reject(bytes32 id, Task storage t, address account, address enclave, uint8 reason) private {
         Pledge pledge = t.pledge;
         address processor = pledge.processor();
         _pay(processor, pledge.bond());
         _clear(t);
         _step(t, REJECT, Records.rejectPayload(account, reason));
 
-        emit Rejected(id, processor, account, reason);
+        emit Rejected(id, processor, account, enclave, reason);
     }
 
     /// @param signed what the enclave signed, which binds the receipt
@@ -482,7 +478,10 @@ contract ProofOfExecution is IProofOfExecution {
         if (record.memoryMib == 0) revert BadRecord(10);
         if (record.diskMib == 0) revert BadRecord(11);
         if (record.timeLimit == 0 || record.timeLimit > MAX_SHORT_TIME) revert BadRecord(12);
-        if (record.matchBy < block.timestamp || record.matchBy > block.timestamp + MAX_LONG_TIME) revert BadRecord(13);
+        // A time before now wraps to one that is far too late.
+        unchecked {
+            if (record.matchBy - block.timestamp > MAX_LONG_TIME) revert BadRecord(13);
+        }
         if (record.approveWithin == 0 || record.approveWithin > MAX_SHORT_TIME) revert BadRecord(14);
         if (record.proveWithin < record.timeLimit || record.proveWithin > MAX_LONG_TIME) revert BadRecord(15);
         if (record.delegate == record.owner) revert BadRecord(17);

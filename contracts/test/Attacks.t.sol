@@ -181,7 +181,7 @@ contract AttacksTest is Base {
         expectPhaseError(I.Phase.Matched);
         pox.matchTask{value: honest.bond}(record, honest, enclave, EVIDENCE);
         vm.prank(OWNER);
-        pox.reject(record, 1);
+        pox.reject(record, enclave, 1);
         vm.prank(PROCESSOR);
         pox.matchTask{value: honest.bond}(record, honest, enclave, EVIDENCE);
         same(stateOf(id).processor, PROCESSOR, "matched");

@@ -107,9 +107,9 @@ contract CallsTest is Base {
         bytes32 id = matched(record, terms);
         bytes32 before = stateOf(id).history;
         vm.expectEmit(true, true, true, true, address(pox));
-        emit I.Rejected(id, PROCESSOR, OWNER, 7);
+        emit I.Rejected(id, PROCESSOR, OWNER, enclave, 7);
         vm.prank(OWNER);
-        pox.reject(record, 7);
+        pox.reject(record, enclave, 7);
 
         State memory s = stateOf(id);
         same(s.phase, I.Phase.Requested, "phase");
@@ -213,7 +213,7 @@ contract CallsTest is Base {
     function test_expireAfterReject() public {
         matched(aRequest(), anOffer());
         vm.prank(OWNER);
-        pox.reject(aRequest(), 7);
+        pox.reject(aRequest(), enclave, 7);
         vm.prank(PROCESSOR);
         pox.withdraw();
         checkExpire(I.Phase.Requested, aRequest().matchBy, aRequest().price, 0);
@@ -268,7 +268,7 @@ contract CallsTest is Base {
     function test_storageAfterReject() public {
         bytes32 id = matched(aRequest(), anOffer());
         vm.prank(OWNER);
-        pox.reject(aRequest(), 7);
+        pox.reject(aRequest(), enclave, 7);
         checkWords(id, bytes32(abi.encodePacked(aRequest().price, OWNER)), 0, 0);
     }
 

@@ -226,18 +226,30 @@ contract ErrorsTest is Base {
     function test_rejectInOrder() public {
         I.Request memory record = aRequest();
         expectPhaseError(I.Phase.None);
-        pox.reject(record, 0);
+        pox.reject(record, OTHER, 0);
         bytes32 id = matched(record, anOffer());
         vm.warp(stateOf(id).deadline + 1);
+        expectError(I.TooLate.selector, stateOf(id).deadline);
+        vm.prank(PROCESSOR);
+        pox.reject(record, OTHER, 0);
+        vm.warp(stateOf(id).deadline);
+        expectError(I.WrongEnclave.selector);
+        vm.prank(PROCESSOR);
+        pox.reject(record, OTHER, 0);
         expectError(I.NotYours.selector);
         vm.prank(PROCESSOR);
-        pox.reject(record, 0);
-        expectError(I.TooLate.selector, stateOf(id).deadline);
+        pox.reject(record, enclave, 0);
         vm.prank(OWNER);
-        pox.reject(record, 0);
-        vm.warp(stateOf(id).deadline);
+        pox.reject(record, enclave, 0);
+
+        // A refusal is of one enclave: the next match is not its business.
+        vm.warp(START);
+        vm.prank(PROCESSOR);
+        pox.matchTask{value: anOffer().bond}(record, anOffer(), address(0xe2), EVIDENCE);
+        expectError(I.WrongEnclave.selector);
         vm.prank(OWNER);
-        pox.reject(record, 0);
+        pox.reject(record, enclave, 0);
+        same(stateOf(id).enclave, address(0xe2), "the later match stands");
     }
 
     function test_approveInOrder() public {
@@ -346,7 +358,7 @@ contract ErrorsTest is Base {
             if (phase != 2) {
                 vm.expectRevert(wrong);
                 vm.prank(OWNER);
-                pox.reject(record, 0);
+                pox.reject(record, enclave, 0);
                 bytes memory secret = secretFor(id, enclave);
                 vm.expectRevert(wrong);
                 direct(OWNER);
@@ -372,7 +384,7 @@ contract ErrorsTest is Base {
         bytes[] memory calls = new bytes[](8);
         calls[0] = abi.encodeCall(I.offer, (anOffer()));
         calls[1] = abi.encodeCall(I.withdrawOffer, (anOffer()));
-        calls[2] = abi.encodeCall(I.reject, (aRequest(), 0));
+        calls[2] = abi.encodeCall(I.reject, (aRequest(), enclave, 0));
         calls[3] = abi.encodeCall(I.approve, (0, enclave, ""));
         calls[4] = abi.encodeCall(I.prove, (aReceipt(0), 0, ""));
         calls[5] = abi.encodeCall(I.cancel, (0));

@@ -145,11 +145,11 @@ contract FuzzTest is Base {
         if (sender != OWNER) {
             expectError(I.NotYours.selector);
             vm.prank(sender);
-            pox.reject(record, reason);
+            pox.reject(record, enclave, reason);
         }
         bytes32 before = stateOf(id).history;
         vm.prank(OWNER);
-        pox.reject(record, reason);
+        pox.reject(record, enclave, reason);
         same(stateOf(id).history, records.extend(before, 3, records.rejectPayload(OWNER, reason), 1_000, START), "history");
     }
 

@@ -53,7 +53,7 @@ contract HostileTest is Base {
         vm.deal(address(burner), 1 ether);
         matched(aRequest(), terms);
         vm.prank(OWNER);
-        pox.reject(aRequest(), 1);
+        pox.reject(aRequest(), enclave, 1);
         vm.prank(address(burner));
         (bool paid,) = address(pox).call{gas: 500_000}(abi.encodeCall(I.withdraw, ()));
         check(!paid, "refused");
@@ -144,7 +144,7 @@ contract HostileTest is Base {
         pox.approve(id, enclave, secret);
         vm.revertToState(snapshot);
         vm.prank(OWNER);
-        pox.reject(record, 1);
+        pox.reject(record, enclave, 1);
         vm.revertToState(snapshot);
         setClock(deadline + 1);
         direct(OWNER);
@@ -152,7 +152,7 @@ contract HostileTest is Base {
         pox.approve(id, enclave, secret);
         vm.prank(OWNER);
         expectError(I.TooLate.selector, deadline);
-        pox.reject(record, 1);
+        pox.reject(record, enclave, 1);
         pox.expire(record);
         same(pox.credit(PROCESSOR), anOffer().bond, "an unanswered match costs the processor nothing");
     }

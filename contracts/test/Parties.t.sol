@@ -91,13 +91,13 @@ contract PartiesTest is Base {
         pox.release(record, 0, enclave, secret);
         vm.prank(OTHER);
         expectError(I.NotYours.selector);
-        pox.reject(record, 5);
+        pox.reject(record, enclave, 5);
         bytes32 before = stateOf(id).history;
         address account = record.coOwners[1].account;
         vm.expectEmit(true, true, true, true, address(pox));
-        emit I.Rejected(id, PROCESSOR, account, 5);
+        emit I.Rejected(id, PROCESSOR, account, enclave, 5);
         vm.prank(account);
-        pox.reject(record, 5);
+        pox.reject(record, enclave, 5);
         same(stateOf(id).phase, I.Phase.Requested, "phase");
         same(stateOf(id).history, records.extend(before, 3, records.rejectPayload(account, 5), 1_000, START), "history");
         same(pox.credit(PROCESSOR), anOffer().bond, "bond back");
@@ -127,9 +127,9 @@ contract PartiesTest is Base {
         same(stateOf(id).missing, 1, "the owner's");
         failRelease(record, 0, secretFor(id, enclave), I.BadSignature.selector);
         vm.expectEmit(true, true, true, true, address(pox));
-        emit I.Rejected(id, PROCESSOR, OWNER, 4);
+        emit I.Rejected(id, PROCESSOR, OWNER, enclave, 4);
         vm.prank(record.delegate);
-        pox.reject(record, 4);
+        pox.reject(record, enclave, 4);
         vm.prank(PROCESSOR);
         pox.matchTask{value: anOffer().bond}(record, anOffer(), enclave, EVIDENCE);
         bytes memory secret = release(DELEGATE_KEY, id, enclave, SEALED);

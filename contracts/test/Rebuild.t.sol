@@ -83,7 +83,9 @@ contract RebuildTest is Base {
             extend(s, 2, records.matchPayload(topics[2], s.processor, enclave_, evidence));
         } else if (kind == I.Rejected.selector) {
             _credits[s.processor] += s.bond;
-            extend(s, 3, records.rejectPayload(toAddress(topics[3]), abi.decode(data, (uint8))));
+            (address enclave_, uint8 reason) = abi.decode(data, (address, uint8));
+            same(enclave_, s.enclave, "the matched enclave");
+            extend(s, 3, records.rejectPayload(toAddress(topics[3]), reason));
             (s.phase, s.processor, s.enclave, s.bond) = (I.Phase.Requested, address(0), address(0), 0);
             (s.deadline, s.missing) = (0, 0);
         } else if (kind == I.Approved.selector) {

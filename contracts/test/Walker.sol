@@ -285,7 +285,7 @@ contract Walker is Base {
         I.Request memory record = requestOf(id);
         uint8 reason = uint8(seed >> 8);
         uint8 party = uint8((seed >> 16) % (1 + record.coOwners.length));
-        bytes memory call = abi.encodeCall(I.reject, (record, reason));
+        bytes memory call = abi.encodeCall(I.reject, (record, m.enclave, reason));
         address sender = signerOf(record, party);
         if (seed % 2 == 0 && keyOf(record, party) != 0) {
             bytes32 digest = records.refusalId(domain(), id, m.enclave, reason);
@@ -378,7 +378,7 @@ contract Walker is Base {
         if (kind == 2) call = abi.encodeCall(I.matchTask, (record, offerOf(actor(seed >> 16)), address(0), ""));
         if (kind == 3) call = abi.encodeCall(I.approve, (id, m.enclave, release(key, id, m.enclave, SEALED)));
         if (kind == 4) call = abi.encodeCall(I.prove, (receiptOf(id, 0), ARCHIVE, new bytes(65)));
-        if (kind == 5 && !isParty) call = abi.encodeCall(I.reject, (record, 0));
+        if (kind == 5 && !isParty) call = abi.encodeCall(I.reject, (record, m.enclave, 0));
         if (kind == 6 && liar != m.owner) call = abi.encodeCall(I.cancel, (id));
         // An offer of another account: the one after the liar.
         if (kind == 7) call = abi.encodeCall(I.offer, (offerOf(actor((seed >> 8) + 1))));

@@ -118,9 +118,9 @@ impl Contract {
         self.draft(&call, terms.bond.into())
     }
 
-    /// Refuses the evidence for a reason of spec §9.4. Sender: the owner, its delegate, or a co-owner.
-    pub fn reject(&self, record: &Request, reason: u8) -> Draft {
-        self.draft(&Call::Reject { record: record.to_abi(), reason }, U256::ZERO)
+    /// Refuses the evidence of this enclave for a reason of spec §9.4. Sender: the owner, its delegate, or a co-owner.
+    pub fn reject(&self, record: &Request, enclave: Address, reason: u8) -> Draft {
+        self.draft(&Call::Reject { record: record.to_abi(), enclave, reason }, U256::ZERO)
     }
 
     /// Refuses the evidence by a party's signature. Sender: anyone.

@@ -276,9 +276,30 @@ fn contracts_that_own_tasks(node: &Node) {
     assert_eq!(contract.credit(sponsor.address()).unwrap(), U256::from(life.request.price.wei()));
 }
 
+/// A refusal is of the enclave that was looked at: one that comes late fails by name, and the later match stands.
+fn refusals_that_come_late(node: &Node) {
+    let rpc = node.rpc();
+    let contract = node.contract(&rpc);
+    let life = Lifecycle::new(node, &contract, 6);
+    life.offer_and_match(&contract);
+    let late = contract.reject(&life.request, life.enclave.address(), 3);
+    send(&life.owner, &late);
+    let next = Address::repeat_byte(0xe2);
+    let matched = contract.match_task(&life.request, &life.offer, next, Bytes::from_static(EVIDENCE), None);
+    send(&life.processor, &matched);
+    assert_eq!(life.owner.prepare(&late).unwrap_err().refusal(), Some(Refusal::WrongEnclave));
+    let view = contract.task(life.request.id(contract.domain())).unwrap().unwrap();
+    assert_eq!((view.phase, view.enclave), (Phase::Matched, Some(next)));
+}
+
 #[test]
 fn contracts_own_tasks_on_the_embedded_chain() {
     contracts_that_own_tasks(&Node::embedded());
+}
+
+#[test]
+fn refusals_that_come_late_on_the_embedded_chain() {
+    refusals_that_come_late(&Node::embedded());
 }
 
 #[test]
@@ -426,6 +447,7 @@ fn on_anvil_at_istanbul() {
     let node = Node::anvil("istanbul", &[]);
     lifecycle(&node);
     contracts_that_own_tasks(&node);
+    refusals_that_come_late(&node);
     resends(&node);
     takes_back(&node);
 }
@@ -436,6 +458,7 @@ fn on_anvil_at_its_newest_level_with_dynamic_fees() {
     let node = Node::anvil("osaka", &[]);
     lifecycle(&node);
     contracts_that_own_tasks(&node);
+    refusals_that_come_late(&node);
     let mut profile = node.profile();
     profile.transactions = Transactions::Detect;
     profile.fees = Fees::Node { percent: 120, min: 0, max: None };
@@ -452,6 +475,7 @@ fn on_ganache() {
     let node = Node::ganache();
     lifecycle(&node);
     contracts_that_own_tasks(&node);
+    refusals_that_come_late(&node);
     resends(&node);
     takes_back(&node);
 }
@@ -462,6 +486,7 @@ fn on_hardhat() {
     let node = Node::hardhat();
     lifecycle(&node);
     contracts_that_own_tasks(&node);
+    refusals_that_come_late(&node);
     resends(&node);
     takes_back(&node);
 }

@@ -111,7 +111,7 @@ sol! {
         event Offered(bytes32 indexed offer, address indexed processor, Offer terms);
         event OfferWithdrawn(bytes32 indexed offer, address indexed processor);
         event Matched(bytes32 indexed task, bytes32 indexed offer, address indexed processor, address enclave, bytes32 evidenceHash, uint96 bond);
-        event Rejected(bytes32 indexed task, address indexed processor, address indexed account, uint8 reason);
+        event Rejected(bytes32 indexed task, address indexed processor, address indexed account, address enclave, uint8 reason);
         event Approved(bytes32 indexed task, address indexed enclave, bytes32 secretHash);
         event Released(bytes32 indexed task, address indexed account, address indexed enclave, bytes32 secretHash, uint8 missing);
         event Proven(bytes32 indexed task, address indexed processor, bytes32 indexed results, Receipt receipt, bytes32 archive);
@@ -144,7 +144,7 @@ sol! {
         function withdrawOffer(Offer calldata record) external;
         function matchTask(Request calldata record, Offer calldata terms, address enclave, bytes calldata evidence) external payable;
         function matchListed(Request calldata record, Offer calldata terms, address enclave, bytes calldata evidence, bytes32[] calldata path) external payable;
-        function reject(Request calldata record, uint8 reason) external;
+        function reject(Request calldata record, address enclave, uint8 reason) external;
         function rejectFor(Request calldata record, uint8 party, address enclave, uint8 reason, bytes calldata signature) external;
         function approve(bytes32 task, address enclave, bytes calldata secret) external;
         function release(Request calldata record, uint8 party, address enclave, bytes calldata secret) external;

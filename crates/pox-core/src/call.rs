@@ -63,6 +63,8 @@ pub enum Call {
     Reject {
         /// The task's request.
         record: abi::Request,
+        /// The enclave that is refused.
+        enclave: Address,
         /// Why, by spec §9.4.
         reason: u8,
     },
@@ -160,7 +162,9 @@ impl Call {
             Self::MatchTask { record, terms, enclave, evidence } => {
                 Wire::matchTask(wire::matchTaskCall { record, terms, enclave, evidence })
             }
-            Self::Reject { record, reason } => Wire::reject(wire::rejectCall { record, reason }),
+            Self::Reject { record, enclave, reason } => {
+                Wire::reject(wire::rejectCall { record, enclave, reason })
+            }
             Self::Approve { task, enclave, secret } => {
                 Wire::approve(wire::approveCall { task: task.0, enclave, secret })
             }
@@ -215,7 +219,9 @@ impl Call {
                 enclave: call.enclave,
                 evidence: call.evidence,
             },
-            Wire::reject(call) => Self::Reject { record: call.record, reason: call.reason },
+            Wire::reject(call) => {
+                Self::Reject { record: call.record, enclave: call.enclave, reason: call.reason }
+            }
             Wire::approve(call) => {
                 Self::Approve { task: TaskId(call.task), enclave: call.enclave, secret: call.secret }
             }

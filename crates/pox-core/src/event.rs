@@ -73,6 +73,8 @@ pub enum Event {
         processor: Address,
         /// Who refused.
         account: Address,
+        /// The enclave that was refused.
+        enclave: Address,
         /// Why, by spec §9.4.
         reason: u8,
     },
@@ -248,6 +250,7 @@ impl Event {
                 task: TaskId(event.task),
                 processor: event.processor,
                 account: event.account,
+                enclave: event.enclave,
                 reason: event.reason,
             },
             Wire::Approved(event) => {
@@ -317,10 +320,14 @@ impl Event {
                 bond: bond.to_abi(),
             }
             .encode_log_data(),
-            Self::Rejected { task, processor, account, reason } => {
-                wire::Rejected { task: task.0, processor: *processor, account: *account, reason: *reason }
-                    .encode_log_data()
+            Self::Rejected { task, processor, account, enclave, reason } => wire::Rejected {
+                task: task.0,
+                processor: *processor,
+                account: *account,
+                enclave: *enclave,
+                reason: *reason,
             }
+            .encode_log_data(),
             Self::Approved { task, enclave, secret } => {
                 wire::Approved { task: task.0, enclave: *enclave, secretHash: *secret }.encode_log_data()
             }

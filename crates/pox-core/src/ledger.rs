@@ -115,7 +115,9 @@ impl Ledger {
                 let owner = self.tasks.get(&task).map(|task| task.posted().request.owner);
                 self.ask(task, Ask::CancelFor { consent: self.consent(owner, signature) }, sent)
             }
-            Call::Reject { record, reason } => self.ask(self.task_id(&record), Ask::Reject { reason }, sent),
+            Call::Reject { record, enclave, reason } => {
+                self.ask(self.task_id(&record), Ask::Reject { enclave, reason }, sent)
+            }
             Call::Approve { task, enclave, secret } => self.ask(task, Ask::Approve { enclave, secret }, sent),
             Call::Prove { receipt, archive, signature } => {
                 let (task, receipt) = (TaskId(receipt.task), Box::new(receipt));

@@ -307,9 +307,10 @@ impl Replay {
             (_, Event::Requested { .. }) => Err(Contradiction::RequestedTwice),
             (Stage::Requested, Event::Matched { .. }) => self.matched(event, at),
             (Stage::Requested, Event::Cancelled { .. }) => Ok(Stage::Cancelled),
-            (Stage::Matched { seat, .. }, Event::Rejected { processor, account, .. }) => {
+            (Stage::Matched { seat, .. }, Event::Rejected { processor, account, enclave, .. }) => {
                 in_time(at, seat.approve_by)?;
                 is_processor(seat.processor, *processor)?;
+                is_enclave(seat.enclave, *enclave)?;
                 if !self.request.parties().any(|(_, party)| party == *account) {
                     return Err(Contradiction::OtherParty);
                 }

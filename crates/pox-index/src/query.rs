@@ -149,6 +149,8 @@ pub enum StepDetail {
         processor: Address,
         /// Who refused.
         account: Address,
+        /// The enclave that was refused.
+        enclave: Address,
         /// Why, by spec §9.4.
         reason: u8,
     },
@@ -509,9 +511,12 @@ fn detail(event: &Event) -> Option<StepDetail> {
             enclave: *enclave,
             evidence: *evidence,
         },
-        Event::Rejected { processor, account, reason, .. } => {
-            StepDetail::Rejected { processor: *processor, account: *account, reason: *reason }
-        }
+        Event::Rejected { processor, account, enclave, reason, .. } => StepDetail::Rejected {
+            processor: *processor,
+            account: *account,
+            enclave: *enclave,
+            reason: *reason,
+        },
         Event::Released { account, enclave, secret, .. } => {
             StepDetail::Released { account: *account, enclave: *enclave, secret: *secret }
         }

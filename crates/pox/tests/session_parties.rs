@@ -87,7 +87,13 @@ fn one_of_two_owners_refuses() {
     world.wait_for(&task, "matched");
     let stranger = world.try_pox("processor", &["reject", &task]);
     assert!(!stranger.status.success(), "a processor is no party");
-    world.pox("hospital", &["reject", &task]);
+    // A refusal is of the enclave that was looked at: it hits no other match.
+    let enclave = world.json("hospital", &["status", &task])["enclave"].as_str().unwrap().to_owned();
+    let another = "0x00000000000000000000000000000000000000e2";
+    let mistaken = world.try_pox("hospital", &["reject", &task, "--enclave", another]);
+    let said = text(&mistaken.stderr).to_lowercase();
+    assert!(said.contains(&format!("is matched with enclave {enclave}, not {another}")), "{said}");
+    world.pox("hospital", &["reject", &task, "--enclave", &enclave]);
     world.wait_for(&task, "requested");
     wait_until("the node has done with it", || world.node_log().contains("done: "));
     world.pox("owner", &["cancel", &task]);

@@ -247,7 +247,7 @@ pub(crate) fn calls() -> Vec<Vec<u8>> {
             enclave,
             evidence: proof.matched.evidence.clone().into(),
         },
-        Call::Reject { record: request.clone(), reason: 1 },
+        Call::Reject { record: request.clone(), enclave, reason: 1 },
         Call::Approve { task: task(), enclave, secret: Bytes::from_static(b"signed and sealed") },
         Call::Prove {
             receipt,
@@ -275,7 +275,7 @@ pub(crate) fn events() -> Vec<Vec<u8>> {
         Event::Offered { offer, terms },
         Event::OfferWithdrawn { offer: OfferId::from([6; 32]), processor },
         Event::Matched { task, offer, processor, enclave, evidence: B256::repeat_byte(1), bond },
-        Event::Rejected { task, processor, account: address("owner"), reason: 2 },
+        Event::Rejected { task, processor, account: address("owner"), enclave, reason: 2 },
         Event::Sponsored { task, sponsor: address("sponsor") },
         Event::Released {
             task,

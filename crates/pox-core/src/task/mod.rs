@@ -58,6 +58,8 @@ pub enum Ask {
     },
     /// Refuse the evidence.
     Reject {
+        /// The enclave that is refused.
+        enclave: Address,
         /// Why, by spec §9.4.
         reason: u8,
     },
@@ -289,7 +291,7 @@ impl Task {
             }
             (Self::Requested(task), Ask::Cancel) => task.cancel(sent),
             (Self::Requested(task), Ask::CancelFor { consent }) => task.cancel_for(&consent, sent, domain),
-            (Self::Matched(task), Ask::Reject { reason }) => task.reject(reason, sent),
+            (Self::Matched(task), Ask::Reject { enclave, reason }) => task.reject(enclave, reason, sent),
             (Self::Matched(task), Ask::RejectFor { party, enclave, reason, consent }) => {
                 task.reject_for(party, enclave, reason, &consent, sent, domain)
             }

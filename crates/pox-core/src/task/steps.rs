@@ -99,10 +99,10 @@ impl Requested {
 }
 
 impl Matched {
-    pub(super) fn reject(self, reason: u8, sent: &Sent) -> Result<Transition, Refusal> {
+    pub(super) fn reject(self, enclave: Address, reason: u8, sent: &Sent) -> Result<Transition, Refusal> {
+        self.is_answerable(enclave, sent)?;
         let party = self.posted.request.party_of(sent.sender).ok_or(Refusal::NotYours)?;
         let account = self.posted.request.account_of(party).ok_or(Refusal::NotYours)?;
-        in_time(sent, self.approve_by)?;
         Ok(self.rejected(account, reason, sent))
     }
 
@@ -124,17 +124,21 @@ impl Matched {
         let step = Payload::Reject { account, reason }.step(sent.at);
         let processor = self.pairing.offer.processor;
         let credits = vec![Credit { to: processor, amount: self.pairing.offer.bond }];
-        let events = vec![Event::Rejected { task: self.posted.id, processor, account, reason }];
+        let enclave = self.pairing.enclave;
+        let events = vec![Event::Rejected { task: self.posted.id, processor, account, enclave, reason }];
         let task = Task::Requested(Requested { posted: self.posted.then(&step) });
         Transition { task, step, credits, events }
     }
 
-    /// The checks that every answer to a named enclave shares; the party's account, and the one that signs for it.
-    fn answering(&self, party: Party, enclave: Address, sent: &Sent) -> Result<(Address, Address), Refusal> {
+    /// The checks that every answer to a match shares: each names the enclave that it answers.
+    fn is_answerable(&self, enclave: Address, sent: &Sent) -> Result<(), Refusal> {
         in_time(sent, self.approve_by)?;
-        if enclave != self.pairing.enclave {
-            return Err(Refusal::WrongEnclave);
-        }
+        if enclave == self.pairing.enclave { Ok(()) } else { Err(Refusal::WrongEnclave) }
+    }
+
+    /// The checks of a named party's answer; the party's account, and the one that signs for it.
+    fn answering(&self, party: Party, enclave: Address, sent: &Sent) -> Result<(Address, Address), Refusal> {
+        self.is_answerable(enclave, sent)?;
         let request = &self.posted.request;
         request.account_of(party).zip(request.signer_of(party)).ok_or(Refusal::NotYours)
     }

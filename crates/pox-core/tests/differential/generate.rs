@@ -275,8 +275,9 @@ impl Generator {
     }
 
     fn reject(&mut self, ledger: &Ledger) -> Draft {
-        let record = self.any_request(ledger, Phase::Matched);
-        (record.owner, U256::ZERO, Call::Reject { record, reason: self.dice.roll() as u8 })
+        let (record, task) = self.any_task(ledger, Phase::Matched);
+        let enclave = self.matched_enclave(ledger, task);
+        (record.owner, U256::ZERO, Call::Reject { record, enclave, reason: self.dice.roll() as u8 })
     }
 
     /// A party of a request, and whose key signs for it; now and then one that is not there.

@@ -209,7 +209,7 @@ fn attack(attacker: Address, chain: &mut Chain, dice: &mut Dice) {
         4 => Call::Release { record, party, enclave, secret: vec![1; 100].into() },
         5 => Call::RejectFor { record, party, enclave, reason: 1, signature },
         6 => Call::CancelFor { task, signature },
-        7 => Call::Reject { record, reason: 1 },
+        7 => Call::Reject { record, enclave, reason: 1 },
         0 => Call::Prove { receipt, archive: Archive(dice.word()), signature },
         1 => Call::Approve { task, enclave: view.enclave, secret: vec![1; 100].into() },
         2 => Call::Cancel(task),

@@ -220,8 +220,8 @@ impl OwnerNode {
                     Call::Release { record: request.to_abi(), party: machine.party().0, enclave, secret }
                 }
             }
-            owner::Action::SendReject { reason, .. } => {
-                Call::Reject { record: machine.request().to_abi(), reason }
+            owner::Action::SendReject { seat, reason } => {
+                Call::Reject { record: machine.request().to_abi(), enclave: seat.enclave, reason }
             }
             owner::Action::SendCancel => Call::Cancel(task),
             owner::Action::SendExpire(_) => Call::Expire(machine.request().to_abi()),

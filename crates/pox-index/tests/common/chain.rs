@@ -200,7 +200,7 @@ impl Live {
             (1, 0 | 1) => {
                 self.stage = 0;
                 let (account, reason) = (self.request.owner, dice.below(6) as u8);
-                (vec![Event::Rejected { task, processor, account, reason }], false)
+                (vec![Event::Rejected { task, processor, account, enclave, reason }], false)
             }
             (1, _) if self.missing.is_empty() => {
                 self.stage = 2;

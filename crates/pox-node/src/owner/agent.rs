@@ -256,7 +256,7 @@ impl<'a> Tended<'a> {
     /// Refuses a match, unless it is over: whatever has ended it, there is nothing left to refuse.
     fn reject(&self, seat: &Seat, reason: u8, desk: &mut dyn Desk) -> Result<(), AgentError> {
         let Owns { contract, outbox, patience, .. } = self.owns;
-        let (task, draft) = (self.task(), contract.reject(self.owner.request(), reason));
+        let (task, draft) = (self.task(), contract.reject(self.owner.request(), seat.enclave, reason));
         let is_over = |view: &TaskView| view.phase != Phase::Matched || view.enclave != Some(seat.enclave);
         let mut done = || Ok(contract.task(task)?.is_some_and(|view| is_over(&view)));
         let sent = match outbox.ensure(&draft, patience, &mut done)? {

@@ -114,6 +114,7 @@ pub fn of_steps(
             task,
             processor: offer.processor,
             account: Address::from_slice(&step.payload[11..31]),
+            enclave,
             reason: step.payload[31],
         },
         4 => Event::Approved { task, enclave, secret: secrets[0] },

@@ -124,6 +124,9 @@ pub(crate) struct Approve {
 pub(crate) struct Reject {
     /// Task id
     pub(crate) task: String,
+    /// The enclave that is refused, as `pox approve` or `pox status` named it; the one that is matched now if left out
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(crate) enclave: Option<String>,
     /// Reason code of spec §9.4
     #[arg(long, value_name = "CODE", default_value_t = 5)]
     pub(crate) reason: u8,

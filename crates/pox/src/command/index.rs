@@ -370,7 +370,9 @@ fn step_line(step: &StepRow) -> String {
         StepDetail::Matched { processor, enclave, .. } => {
             format!("matched by {processor}, enclave {enclave}")
         }
-        StepDetail::Rejected { account, reason, .. } => format!("rejected by {account}, reason {reason}"),
+        StepDetail::Rejected { account, enclave, reason, .. } => {
+            format!("enclave {enclave} rejected by {account}, reason {reason}")
+        }
         StepDetail::Released { account, enclave, .. } => {
             format!("released by {account} to enclave {enclave}")
         }

@@ -283,8 +283,10 @@ fn checked<'a>(
         let code = error.reject_reason();
         let failure = Failure::from(error);
         match code {
-            Some(code) => failure
-                .with_hint(format!("refuse it with `pox reject … --reason {code}`: no secret was released")),
+            Some(code) => failure.with_hint(format!(
+                "refuse it with `pox reject … --enclave {} --reason {code}`: no secret was released",
+                found.enclave
+            )),
             None => failure,
         }
     })?;
@@ -356,6 +358,9 @@ struct Standing {
     phase: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<u64>,
+    /// The one that is matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enclave: Option<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<Batch>,
     steps: Vec<StandingStep>,
@@ -418,6 +423,7 @@ fn status(context: &Context, args: &Status) -> Result<(), Failure> {
         task,
         phase: phase_name(phase),
         deadline: match_by.or(history.view.deadline).map(|deadline| deadline.0),
+        enclave: history.view.enclave,
         batch: Batch::of(&history),
         steps: history
             .steps
@@ -435,6 +441,9 @@ fn status(context: &Context, args: &Status) -> Result<(), Failure> {
         let mut text = format!("task {task}\nphase {}", standing.phase);
         if let Some(deadline) = standing.deadline {
             text = format!("{text}, until {}", crate::page::utc(UnixTime(deadline)));
+        }
+        if let Some(enclave) = standing.enclave {
+            text = format!("{text}\nenclave {enclave}");
         }
         if let Some(Batch { members, completed }) = &standing.batch {
             let completed = completed.map(|count| format!(", {count} of them completed")).unwrap_or_default();
