@@ -239,12 +239,13 @@ fn extensions_that_are_not_as_they_must_be_are_refused() {
 fn another_version_of_certificate_or_list_is_refused_by_name() {
     let genuine = Case::genoa().build();
     // Only the number of the version is changed, before any signature is looked at.
-    let cases: [(usize, Link, &[u8], &[u8], &str); 3] = [
-        (0, Link::Vek, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1], "its version is not 3"),
-        (1, Link::Ask, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1], "its version is not 3"),
-        (2, Link::Crl, &[2, 1, 1, 0x30], &[2, 1, 0, 0x30], "its version is not 2"),
-    ];
-    for (number, link, before, after, fault) in cases {
+    let (version_3, version_2) = (&[0xa0, 3, 2, 1, 2][..], &[0xa0, 3, 2, 1, 1][..]);
+    let (list_2, list_1) = (&[2, 1, 1, 0x30][..], &[2, 1, 0, 0x30][..]);
+    for (number, link, before, after, fault) in [
+        (0, Link::Vek, version_3, version_2, "its version is not 3"),
+        (1, Link::Ask, version_3, version_2, "its version is not 3"),
+        (2, Link::Crl, list_2, list_1, "its version is not 2"),
+    ] {
         let mut evidence = genuine.clone();
         let content = &mut evidence.endorsements[number].content;
         let at = content.windows(before.len()).position(|window| window == before).unwrap();
