@@ -33,7 +33,7 @@ def run(command, cores=None, stdin=None, stdout=None):
     if cores:
         command = ["taskset", "-c", cores, *command]
     source = open(stdin, "rb") if stdin else subprocess.DEVNULL
-    # Not cut: where a file is there already, it is overwritten.
+    # Where a file is there already, it is overwritten, and cut only behind what was written: rage's headers differ in length.
     sink = os.open(stdout, os.O_WRONLY | os.O_CREAT, 0o600) if stdout else subprocess.DEVNULL
     start = time.monotonic()
     process = subprocess.Popen(command, stdin=source, stdout=sink, stderr=subprocess.PIPE)
@@ -41,6 +41,7 @@ def run(command, cores=None, stdin=None, stdout=None):
     _, status, used = os.wait4(process.pid, 0)
     wall = time.monotonic() - start
     if sink != subprocess.DEVNULL:
+        os.ftruncate(sink, os.lseek(sink, 0, os.SEEK_CUR))
         os.close(sink)
     if status != 0:
         raise RuntimeError(f"{command} failed: {words.decode(errors='replace')[-500:]}")
