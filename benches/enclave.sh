@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 mib=${1:-512}
 
 main() {
-  local programs=${POX:-}
+  local programs=${POX:-} of
   POX=${programs%% *} begin 18545
   [ -n "$programs" ] || programs=$pox
   prepare
@@ -25,7 +25,7 @@ main() {
   printf '%-24s %-8s %12s %12s %20s %16s\n' program task 's' 'MB/s' 'runtime peak MiB' 'in memory MiB'
   for pox in $programs; do
     for task in input results image; do
-      local of="$(basename "$pox").$task"
+      of=$(basename "$pox").$task
       printf '%-24s %-8s %12s %12s %20s %16s\n' "$(basename "$pox")" "$task" "$(median "$of.time")" \
         "$(awk -v mib="$mib" -v time="$(median "$of.time")" 'BEGIN { printf "%.0f", mib * 1.048576 / time }')" \
         "$(median "$of.peak")" "$(median "$of.shared")"
@@ -74,7 +74,8 @@ task() {
 }
 
 measure() {
-  local name=$1 of="$(basename "$pox").$1" node before
+  local name=$1 of node before
+  of=$(basename "$pox").$name
   rm -rf processor/node processor/*.redb
   processor --time 30m --disk "$((mib + 64))MiB"
   node=${children[-1]}

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What measurements of whole tasks share: a chain, an owner and a processor, in a folder that goes when the script ends. To be sourced.
 #
 # POX  the program to measure; the release build if unset
@@ -15,7 +16,7 @@ begin() {
     pox=$target/release/pox
   fi
   export HOME=$folder POX_RPC=http://127.0.0.1:$1
-  cd "$folder"
+  cd "$folder" || exit
   "$pox" devnet --data chain --listen "127.0.0.1:$1" > /dev/null 2>&1 & children+=($!)
   until POX_HOME=nobody "$pox" offers > /dev/null 2>&1; do sleep 0.2; done
   for who in owner processor; do
