@@ -31,7 +31,16 @@ pub(crate) fn time(text: &str) -> Result<UnixTime, Failure> {
 
 /// A number of entries of a dataset or archive: `1 entry`, `2 entries`.
 pub(crate) fn entries(count: u64) -> String {
-    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+    counted(count, "entry", "entries")
+}
+
+/// A number of tasks: `1 task`, `2 tasks`.
+pub(crate) fn tasks(count: u64) -> String {
+    counted(count, "task", "tasks")
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 impl Bytes {

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::home::Home;
 use crate::owner::{self, Owner, TerminalDesk};
+use crate::quantity::tasks;
 use pox_chain::{Outbox, WaitsFor};
 use pox_core::role::owner::Entry;
 use pox_core::{Domain, TaskId};
@@ -84,14 +85,14 @@ impl Tasks {
         let listed: Vec<_> =
             damaged.iter().map(|(task, error)| json!({ "task": task, "error": error })).collect();
         let result = json!({ "ended": ended, "damaged": listed });
-        context.output.result(&result, || format!("{} tasks ended", ended.len()))?;
+        context.output.result(&result, || format!("{} ended", tasks(ended.len() as u64)))?;
         if damaged.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
         let errors: Vec<_> = damaged.values().map(String::as_str).collect();
         let failure = Failure::usage(format!(
-            "{} of this home's tasks left alone: {}",
-            damaged.len(),
+            "{} of this home left alone: {}",
+            tasks(damaged.len() as u64),
             errors.join("; ")
         ))
         .with_hint("restore these files from a copy, or move them out of the home");

@@ -8,7 +8,7 @@ use crate::error::{Failure, Hint as _};
 use crate::home::{Overwrite, write_file};
 use crate::output::Output;
 use crate::page;
-use crate::quantity::{Bytes, Seconds};
+use crate::quantity::{Bytes, Seconds, tasks};
 use crate::task_file::cpu_millis;
 use pox_chain::Patience;
 use pox_core::channel::Stage;
@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, args: &Node) -> Result<(), Failure> {
         tell(&output, task, &note);
         args.stop_after.is_none_or(|most| ended < most)
     })?;
-    context.output.result(&serde_json::json!({ "ended": ended }), || format!("{ended} tasks ended"))
+    context.output.result(&serde_json::json!({ "ended": ended }), || format!("{} ended", tasks(ended)))
 }
 
 /// Looks at this machine, and changes nothing on it.

@@ -4,6 +4,7 @@ use super::kept;
 use crate::context::Context;
 use crate::error::{Failure, Hint as _};
 use crate::page;
+use crate::quantity::entries;
 use pox_chain::TaskHistory;
 use pox_core::members::member_location;
 use pox_core::receipt::Outcome;
@@ -93,8 +94,8 @@ pub(crate) fn open(
         "task": task, "to": to, "entries": opened.entries, "bytes": opened.bytes, "member": member,
     });
     context.output.result(&result, || {
-        let (entries, bytes) = (opened.entries, opened.bytes);
-        format!("{}\nopened {entries} entries, {bytes} bytes, into {}", line(member, count), to.display())
+        let (opened, bytes) = (entries(opened.entries), opened.bytes);
+        format!("{}\nopened {opened}, {bytes} bytes, into {}", line(member, count), to.display())
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::output::Output;
+use crate::quantity::entries;
 use pox_core::TaskId;
 use pox_core::receipt::Outcome;
 use pox_core::role::owner::Entry;
@@ -80,8 +81,8 @@ impl Desk for TerminalDesk<'_> {
                     .map_or_else(|error| error.to_string(), |outcome| outcome.to_string());
                 format!("proven   {transaction}\n         outcome: {outcome}")
             }
-            Note::Fetched { entries, bytes } => {
-                format!("results  {entries} entries, {bytes} bytes, checked and opened")
+            Note::Fetched { entries: count, bytes } => {
+                format!("results  {}, {bytes} bytes, checked and opened", entries(count))
             }
             Note::Trouble(text) => return self.trouble(text),
         };

@@ -12,6 +12,7 @@ pub(crate) use plan::{fits, plan};
 
 use crate::context::Context;
 use crate::error::{Culprit, Failure, Hint as _};
+use crate::quantity::entries;
 use k256::ecdsa::SigningKey;
 use pox_chain::{ChainError, Contract, Outbox, Patience};
 use pox_core::proof::Proof;
@@ -136,7 +137,7 @@ pub(crate) fn open_results(
         "task": task, "results": results, "to": to, "entries": opened.entries, "bytes": opened.bytes,
     });
     context.output.result(&result, || {
-        format!("opened {} entries, {} bytes, into {}", opened.entries, opened.bytes, to.display())
+        format!("opened {}, {} bytes, into {}", entries(opened.entries), opened.bytes, to.display())
     })
 }
 
