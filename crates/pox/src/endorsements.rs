@@ -29,7 +29,7 @@ pub(crate) fn read(given: &[String]) -> Result<Vec<Endorsement>, Failure> {
         }
         if all.len() == before {
             return Err(Failure::usage(format!("{text} has no endorsements")))
-                .hint("name a folder that `pox evidence fetch-collateral` wrote, or KIND=FILE");
+                .hint("name a folder that `pox evidence fetch-collateral` wrote, or KIND=FILE, such as dcap-collateral=FILE");
         }
     }
     Ok(all)

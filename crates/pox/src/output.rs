@@ -41,7 +41,7 @@ impl Output {
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if !self.quiet {
             let lines = text.as_ref().split('\n').map(plain);
-            lines.for_each(|line| eprintln!("{}", format!("{}{line}", self.indent).trim_end()));
+            lines.for_each(|line| remark(format!("{}{line}", self.indent).trim_end()));
         }
     }
 
@@ -61,11 +61,16 @@ impl Output {
 
     /// The failure of a part, and what to do about it, beside the result.
     pub(crate) fn complain(&self, failure: &Failure) {
-        eprintln!("error: {}", plain_lines(&failure.error));
+        remark(&format!("error: {}", plain_lines(&failure.error)));
         if let Some(hint) = &failure.hint {
-            eprintln!("hint: {}", plain_lines(hint));
+            remark(&format!("hint: {}", plain_lines(hint)));
         }
     }
+}
+
+/// Writes a line to standard error. Nobody may be left to read it, which must not end what goes on.
+fn remark(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn plain_lines(text: &str) -> String {

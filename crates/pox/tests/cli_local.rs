@@ -8,6 +8,7 @@ mod support;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use support::{Scratch, damage, http};
 
 fn with_keys() -> Scratch {
@@ -233,6 +234,20 @@ fn failures_have_one_form_for_machines() {
     for wrong in [&["sael"][..], &["seal"], &["verify", "x", "--require", "best"], &["key", "new", "--fast"]]
     {
         assert_eq!(scratch.run(wrong).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn nobody_has_to_be_left_who_reads_what_is_said() {
+    let scratch = with_keys();
+    scratch.write("data.csv", "x,y\n1,2\n");
+    for (args, code) in
+        [(&["seal", "data.csv", "--to", "sealed"], 0), (&["open", "nothing", "--to", "opened"], 2)]
+    {
+        // Every write to it fails.
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = scratch.command(args).stdout(Stdio::null()).stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{args:?}");
     }
 }
 
